@@ -1,0 +1,101 @@
+import type { FileOffset, Svma } from '../base/address.ts';
+
+/** One PT_LOAD segment. Sizes in bytes. */
+export interface LoadSegment {
+  readonly fileOffset: FileOffset;
+  readonly svma: Svma;
+  readonly fileSize: number;
+  readonly memSize: number;
+  readonly executable: boolean;
+}
+
+/** Where a symbol was read: the file itself or its separate debug file. */
+export type SymbolSource = 'symtab' | 'dynsym' | 'debug-file';
+
+/** A function the plan asked for, found by its demangled name. */
+export interface FunctionFact {
+  /** Demangled, without the legacy hash suffix (`::h0123456789abcdef`). */
+  readonly name: string;
+  readonly svma: Svma;
+  /** Bytes; 0 when the symbol table does not tell. */
+  readonly size: number;
+  readonly source: SymbolSource;
+}
+
+/** A thread-local variable found by its demangled name; `offset` is its place in the PT_TLS template. */
+export interface TlsVariableFact {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+  readonly source: SymbolSource;
+}
+
+export interface CrateFact {
+  readonly name: string;
+  /** Semver as in the registry path, or undefined for a git or vendored checkout without one. */
+  readonly version: string | undefined;
+  /** A string of the binary that tells, for a person to check. */
+  readonly evidence: string;
+}
+
+export interface RustcFact {
+  /** `1.95.0`, or undefined when only the commit is known and the table has no such commit. */
+  readonly version: string | undefined;
+  /** 40 hex digits from `/rustc/<hash>/` strings. */
+  readonly commit: string | undefined;
+  readonly evidence: string;
+}
+
+/**
+ * A question the plan asks of a binary's symbol tables. Matching is on the demangled name without hash.
+ * `contains` is a cheap mangled-name filter (every string must occur in the mangled name) so that only
+ * candidates are demangled; `pattern` decides.
+ */
+export interface SymbolQuery {
+  readonly id: string;
+  readonly kind: 'function' | 'tls';
+  readonly contains: readonly string[];
+  readonly pattern: RegExp;
+}
+
+/** What one executable or shared object is. Same bytes in → same facts, on any machine. */
+export interface BinaryFacts {
+  readonly fileSize: number;
+  /** Lower-case hex of NT_GNU_BUILD_ID; undefined when the linker wrote none. */
+  readonly buildId: string | undefined;
+  readonly type: 'executable' | 'pie' | 'shared-object';
+  readonly linkage: 'static' | 'dynamic';
+  /** From PT_INTERP, `/lib64/ld-linux-x86-64.so.2`. */
+  readonly interpreter: string | undefined;
+  /** DT_NEEDED names. */
+  readonly neededLibraries: readonly string[];
+  readonly segments: readonly LoadSegment[];
+  /** PT_TLS: template size in memory and its alignment, bytes. */
+  readonly tls: { readonly svma: Svma; readonly memSize: number; readonly align: number } | undefined;
+  readonly symbols: {
+    /** Functions by table; 0 where the table is absent. */
+    readonly symtab: number;
+    readonly dynsym: number;
+    readonly debugFile: number;
+    readonly debugFilePath: string | undefined;
+  };
+  /** `.debug_info` present in the file or its debug file. */
+  readonly dwarf: boolean;
+  readonly ehFrame: boolean;
+  readonly isRust: boolean;
+  readonly rustc: RustcFact | undefined;
+  readonly crates: readonly CrateFact[];
+  /** Answers by SymbolQuery.id, each sorted by svma. A query without an answer has an empty list. */
+  readonly functions: Readonly<Record<string, readonly FunctionFact[]>>;
+  readonly tlsVariables: Readonly<Record<string, readonly TlsVariableFact[]>>;
+}
+
+/** The code of one function, for site selection. */
+export interface CodeRange {
+  readonly svma: Svma;
+  readonly fileOffset: FileOffset;
+  readonly bytes: Uint8Array;
+}
+
+/** Reads instruction bytes out of the file the facts came from; undefined outside executable segments. */
+export type CodeReader = (start: Svma, size: number) => CodeRange | undefined;

@@ -1,0 +1,117 @@
+import type { FileOffset, Svma } from '../base/address.ts';
+
+/** What a span can be made of. The plan names a source for each, or says why there is none. */
+export const DATA = [
+  'http.server.plaintext',
+  'http.server.tls',
+  'http.route',
+  'tokio.task',
+  'panic',
+] as const;
+export type Datum = (typeof DATA)[number];
+
+export interface SourceChoice {
+  readonly datum: Datum;
+  /** `socket`: kernel tracepoints; `library`: uprobes of this plan; `tls-slot`: read from thread-local storage. */
+  readonly source: 'socket' | 'library' | 'tls-slot' | 'none';
+  /** A sentence for the user: why this one, or why none. */
+  readonly reason: string;
+}
+
+/** BPF programs a probe can run (names of functions in bpf/agent.bpf.c). */
+export const PROGRAMS = [
+  'hyper_server_parse',
+  'hyper_server_encode',
+  'axum_set_matched_path',
+  'rust_panic',
+] as const;
+export type ProgramName = (typeof PROGRAMS)[number];
+
+/** One instruction that gets a uprobe. */
+export interface ProbeSite {
+  /** `hyper.server.parse`: library, then what happens there. */
+  readonly hook: string;
+  readonly program: ProgramName;
+  readonly svma: Svma;
+  readonly fileOffset: FileOffset;
+  /** Demangled function that holds the site, and the site's distance from its entry in bytes. */
+  readonly functionName: string;
+  readonly functionOffset: number;
+  /** Disassembly of the probed instruction, Intel syntax. */
+  readonly instruction: string;
+  /** `emulated`: the kernel runs it without a single step (0.4–0.7 µs); `single-stepped`: 5–17 µs. */
+  readonly cost: 'emulated' | 'single-stepped';
+  readonly evidence: string;
+}
+
+/** A hook that was wanted and isn't there. */
+export interface MissingHook {
+  readonly hook: string;
+  readonly reason: string;
+}
+
+/** Member offsets the BPF side needs, bytes. Mirrors `struct binary_layout` of bpf/events.h. */
+export interface BinaryLayout {
+  readonly parseContextReqMethod: number;
+  readonly encodeHead: number;
+  readonly encodeReqMethod: number;
+  readonly headStatus: number;
+  /** Size in bytes of the status field: 2. */
+  readonly bytesMutPointer: number;
+  readonly bytesMutLength: number;
+}
+
+/**
+ * Where the running thread's Tokio task id lies. `threadPointerOffset` is relative to the thread pointer
+ * (fs base, usually negative) and points to the CONTEXT variable; tag and id are offsets inside it.
+ */
+export interface TaskSlot {
+  readonly threadPointerOffset: number;
+  /** Offset of the `Option<Id>` discriminant (u64, 1 = some), or undefined where id 0 means none (NonZeroU64). */
+  readonly tagOffset: number | undefined;
+  readonly idOffset: number;
+  readonly tokioVersion: string;
+  readonly evidence: string;
+}
+
+/** How to read axum's RouteId → template table from a process's memory. */
+export interface RouteTableLayout {
+  readonly controlPointer: number;
+  readonly bucketMask: number;
+  readonly bucketSize: number;
+  /** Offsets inside a bucket. */
+  readonly routeId: number;
+  readonly templatePointer: number;
+  readonly templateLength: number;
+  /** `Arc<str>`: bytes between the pointer and the first character. */
+  readonly arcHeader: number;
+  readonly evidence: string;
+}
+
+export interface RecognisedLibrary {
+  readonly name: string;
+  readonly version: string | undefined;
+  readonly evidence: string;
+}
+
+/** Everything that will be done to one binary. Pure: same file, same plan, byte for byte, on any machine. */
+export interface Plan {
+  readonly formatVersion: 1;
+  readonly binary: {
+    readonly buildId: string | undefined;
+    readonly fileSize: number;
+    readonly rustcVersion: string | undefined;
+    readonly rustcCommit: string | undefined;
+  };
+  readonly libraries: readonly RecognisedLibrary[];
+  readonly sources: readonly SourceChoice[];
+  readonly probes: readonly ProbeSite[];
+  readonly layout: BinaryLayout | undefined;
+  readonly taskSlot: TaskSlot | undefined;
+  readonly routeTable: RouteTableLayout | undefined;
+  readonly missing: readonly MissingHook[];
+}
+
+/** Which source to use for HTTP server requests; `auto` takes the cheapest sure one for each connection. */
+export const TIERS = ['auto', 'socket', 'library'] as const;
+export type Tier = (typeof TIERS)[number];
