@@ -1,25 +1,19 @@
 import { parseArgs as parseNodeArgs } from 'node:util';
 import { messageOf, UserError } from '../base/errors.ts';
-import type { LogLevel } from '../base/log.ts';
-import type { Tier } from '../plan/plan.ts';
-import { COMMANDS, type CommandName, isCommandName, type OptionTable, type StatusMode } from './options.ts';
+import type { Flags } from '../config.ts';
+import {
+  COMMANDS,
+  type CommandName,
+  isCommandName,
+  type OptionTable,
+  STATUS_MODES,
+  type StatusMode,
+} from './options.ts';
 
-/** Options of `run` as given; undefined where the environment or the default decides. */
-export interface RunFlags {
-  readonly exe: readonly string[];
-  readonly pids: readonly number[];
-  readonly tier: Tier | undefined;
-  /** Comma-separated list as in OTEL_TRACES_EXPORTER. */
-  readonly exporter: string | undefined;
-  readonly endpoint: string | undefined;
-  readonly protocol: 'grpc' | 'http/protobuf' | 'http/json' | undefined;
-  readonly serviceName: string | undefined;
-  readonly sampler: string | undefined;
-  /** What stands behind `=` in `--sampler name=arg`. */
-  readonly samplerArg: string | undefined;
-  readonly logLevel: LogLevel | undefined;
-  readonly status: StatusMode | undefined;
-  readonly consoleFormat: 'line' | 'tree' | undefined;
+/** Options of `run`: those of the configuration, which checks them, and those of the command line alone. */
+export interface RunFlags extends Flags {
+  readonly status: StatusMode;
+  /** Stop by itself after this time. */
   readonly durationSeconds: number | undefined;
   /** Words behind `--`; empty when no program is to be started. */
   readonly command: readonly string[];
@@ -63,7 +57,7 @@ function parseCommand(
   const table: OptionTable = COMMANDS[name].options;
   const { values, positionals } = parseWords(name, table, words);
   if (values.help) return { kind: 'help', topic: name };
-  checkChoices(table, values);
+  checkNoneEmpty(values);
   if (name === 'run') {
     const extra = positionals[0];
     if (extra !== undefined) {
@@ -107,48 +101,39 @@ function firstSentence(message: string): string {
   return (message.split('\n')[0] ?? message).split('. ')[0]?.replace(/\.$/, '') ?? message;
 }
 
-function checkChoices(table: OptionTable, values: Values): void {
-  for (const [option, spec] of Object.entries(table)) {
-    const value = values[option];
-    if (value === '') throw new UserError(`Empty value for --${option}`);
-    if (spec.choices && typeof value === 'string' && !spec.choices.includes(value)) {
-      throw new UserError(`Invalid --${option} '${value}': expected ${spec.choices.join(', ')}`);
-    }
+function checkNoneEmpty(values: Values): void {
+  for (const [option, value] of Object.entries(values)) {
+    const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (list.includes('')) throw new UserError(`Empty value for --${option}`);
   }
 }
 
 function runFlags(values: Values, command: readonly string[]): RunFlags {
   const text = (name: string) => values[name] as string | undefined;
   const list = (name: string) => (values[name] ?? []) as readonly string[];
-  const [sampler, samplerArg] = splitOnce(text('sampler'), '=');
   return {
-    exe: list('exe').map(nonEmptyExe),
-    pids: list('pid').map(parsePid),
-    tier: text('tier') as RunFlags['tier'],
-    exporter: checkedExporters(text('exporter')),
+    exe: list('exe'),
+    pid: list('pid'),
+    tier: text('tier'),
+    exporter: text('exporter'),
     endpoint: text('endpoint'),
-    protocol: text('protocol') as RunFlags['protocol'],
+    protocol: text('protocol'),
+    headers: text('headers'),
     serviceName: text('service-name'),
-    sampler,
-    samplerArg,
-    logLevel: text('log-level') as RunFlags['logLevel'],
-    status: text('status') as RunFlags['status'],
-    consoleFormat: text('console-format') as RunFlags['consoleFormat'],
+    sampler: text('sampler'),
+    samplerArg: text('sampler-arg'),
+    logLevel: text('log-level'),
+    consoleFormat: text('console-format'),
+    status: parseStatus(text('status')),
     durationSeconds: parseDuration(text('duration')),
     command,
   };
 }
 
-function nonEmptyExe(pattern: string): string {
-  if (pattern === '') throw new UserError('Empty value for --exe');
-  return pattern;
-}
-
-/** Linux allows pids up to 2^22. */
-export function parsePid(text: string): number {
-  const pid = /^[0-9]{1,7}$/.test(text) ? Number(text) : 0;
-  if (pid < 1 || pid > 4_194_304) throw new UserError(`Invalid --pid '${text}': expected a process id`);
-  return pid;
+function parseStatus(text: string | undefined): StatusMode {
+  const mode = STATUS_MODES.find((known) => known === (text ?? 'auto'));
+  if (!mode) throw new UserError(`Invalid --status '${text}': expected ${STATUS_MODES.join(', ')}`);
+  return mode;
 }
 
 /** Seconds; the largest delay a Node timer takes is 2^31 - 1 ms. */
@@ -159,20 +144,4 @@ function parseDuration(text: string | undefined): number | undefined {
     throw new UserError(`Invalid --duration '${text}': expected seconds, more than 0 and at most 2147483`);
   }
   return seconds;
-}
-
-const EXPORTERS = ['otlp', 'console', 'none'];
-
-function checkedExporters(list: string | undefined): string | undefined {
-  for (const name of list?.split(',') ?? []) {
-    if (!EXPORTERS.includes(name.trim())) {
-      throw new UserError(`Invalid --exporter '${name}': expected ${EXPORTERS.join(', ')}`);
-    }
-  }
-  return list;
-}
-
-function splitOnce(text: string | undefined, separator: string): [string | undefined, string | undefined] {
-  const at = text?.indexOf(separator) ?? -1;
-  return text === undefined || at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }

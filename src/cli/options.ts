@@ -3,8 +3,6 @@ export interface OptionSpec {
   /** Placeholder of the value in the help text; undefined for a switch. */
   readonly value?: string;
   readonly repeatable?: boolean;
-  /** The values allowed, when they are a closed set. */
-  readonly choices?: readonly string[];
   readonly help: string;
   /** The variable this option beats. */
   readonly environment?: string;
@@ -33,8 +31,8 @@ const RUN: OptionTable = {
   },
   tier: {
     value: 'auto|socket|library',
-    choices: ['auto', 'socket', 'library'],
     help: 'where requests are observed: system calls, library functions, or the cheaper sure one',
+    environment: 'OTEL_RUST_AUTO_TIER',
   },
   exporter: {
     value: 'otlp|console|none',
@@ -44,9 +42,13 @@ const RUN: OptionTable = {
   endpoint: { value: 'url', help: 'OTLP endpoint', environment: 'OTEL_EXPORTER_OTLP_ENDPOINT' },
   protocol: {
     value: 'name',
-    choices: ['grpc', 'http/protobuf', 'http/json'],
     help: 'grpc, http/protobuf or http/json',
     environment: 'OTEL_EXPORTER_OTLP_PROTOCOL',
+  },
+  headers: {
+    value: 'key=value,…',
+    help: 'sent with every OTLP request',
+    environment: 'OTEL_EXPORTER_OTLP_HEADERS',
   },
   'service-name': {
     value: 'name',
@@ -54,23 +56,22 @@ const RUN: OptionTable = {
     environment: 'OTEL_SERVICE_NAME',
   },
   sampler: {
-    value: 'name[=ratio]',
-    help: 'a sampler of the OpenTelemetry specification, e.g. parentbased_traceidratio=0.1',
-    environment: 'OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG',
+    value: 'name',
+    help: 'a sampler of the OpenTelemetry specification, e.g. parentbased_traceidratio',
+    environment: 'OTEL_TRACES_SAMPLER',
   },
+  'sampler-arg': { value: 'ratio', help: 'its argument', environment: 'OTEL_TRACES_SAMPLER_ARG' },
   'console-format': {
     value: 'line|tree',
-    choices: ['line', 'tree'],
     help: 'what the console exporter prints: a line a span, or a tree a trace',
+    environment: 'OTEL_RUST_AUTO_CONSOLE_FORMAT',
   },
   status: {
     value: 'on|off|auto',
-    choices: STATUS_MODES,
     help: 'status line on stderr: rewritten each second on a terminal, a plain line each 10 s elsewhere',
   },
   'log-level': {
     value: 'level',
-    choices: ['none', 'error', 'warn', 'info', 'debug', 'verbose', 'all'],
     help: 'none, error, warn, info, debug, verbose or all',
     environment: 'OTEL_LOG_LEVEL',
   },

@@ -11,7 +11,8 @@ export interface StartCommand {
 export async function run(flags: RunFlags): Promise<number> {
   const command = startCommand(flags.command);
   const { readConfig } = await import('../config.ts');
-  const config = readConfig(process.env, flags);
+  const { config, warnings } = readConfig(process.env, flags);
+  for (const warning of warnings) process.stderr.write(`otel-rust-agent: ${warning}\n`);
   const { runAgent } = await import('../agent.ts');
   return runAgent({ config, command, versions: readVersions() });
 }
