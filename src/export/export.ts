@@ -1,0 +1,96 @@
+import { setGlobalErrorHandler } from '@opentelemetry/core';
+import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import { messageOf } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { SpanRecord, SpanSink } from '../spans/span.ts';
+import { type BatchSink, createBatchSink } from './batch-sink.ts';
+import { type EncodedRequest, encodeRequests } from './encode-request.ts';
+import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
+import { OtlpExporter } from './otlp-exporter.ts';
+import { createHttpSender } from './otlp-http.ts';
+import { ReadableRecord } from './readable-span.ts';
+import type { ExportSettings } from './settings.ts';
+import { type ExportStats, emptyStats, type MutableExportStats } from './stats.ts';
+
+export interface Export {
+  readonly sink: SpanSink;
+  /** A copy. */
+  readonly stats: () => ExportStats;
+  /** Sends what is queued and closes; never takes longer than the export time-out by much, never throws. */
+  readonly shutdown: () => Promise<void>;
+}
+
+/** Throws `UserError` when the settings can't work: an unreadable certificate. */
+export function createExport(settings: ExportSettings, log: Log): Export {
+  // The processor reports failed exports here; they are counted and logged by the exporter.
+  setGlobalErrorHandler((error) => log.debug(`OpenTelemetry SDK: ${messageOf(error)}`));
+  const stats = emptyStats();
+  const sinks: BatchSink[] = [];
+  if (settings.exporters.includes('otlp')) sinks.push(createOtlpSink(settings, log, stats));
+  return {
+    sink: combine(sinks),
+    stats: () => ({ ...stats }),
+    shutdown: async () => {
+      await Promise.all(sinks.map((sink) => sink.shutdown()));
+    },
+  };
+}
+
+function combine(sinks: readonly SpanSink[]): SpanSink {
+  const [only] = sinks;
+  if (only !== undefined && sinks.length === 1) return only;
+  return {
+    add: (span) => {
+      for (const sink of sinks) sink.add(span);
+    },
+    full: () => sinks.some((sink) => sink.full()),
+  };
+}
+
+/** Below the 4 MiB that gRPC servers take by default, headers and framing included. */
+const MAX_REQUEST_BYTES = 3.5 * 1024 * 1024;
+/** About 1.5 KB a span. */
+const MAX_JSON_SPANS = 2_048;
+
+interface Encoding {
+  readonly toQueued: (span: SpanRecord) => ReadableSpan;
+  readonly encode: (spans: readonly ReadableSpan[]) => Iterable<EncodedRequest>;
+}
+
+function createOtlpSink(settings: ExportSettings, log: Log, stats: MutableExportStats): BatchSink {
+  const { otlp, batch } = settings;
+  // The processor stops waiting at its own time-out: an export that went on would pile up behind the next.
+  const timeoutMs = Math.min(otlp.timeoutMs, batch.exportTimeoutMs);
+  const { toQueued, encode } =
+    otlp.protocol === 'http/json' ? jsonEncoding(settings) : protobufEncoding(settings);
+  const exporter = new OtlpExporter({
+    sender: createHttpSender(otlp, timeoutMs),
+    encode,
+    stats,
+    log,
+    timeoutMs,
+  });
+  return createBatchSink(batch, exporter, toQueued, stats);
+}
+
+function protobufEncoding({ limits }: ExportSettings): Encoding {
+  const encodeSpan = createSpanEncoder(limits);
+  return {
+    // The processor reads no more of a span than EncodedSpan has.
+    toQueued: (span) => encodeSpan(span) as unknown as ReadableSpan,
+    encode: (spans) => encodeRequests(spans as unknown as readonly EncodedSpan[], MAX_REQUEST_BYTES),
+  };
+}
+
+function jsonEncoding({ limits }: ExportSettings): Encoding {
+  return { toQueued: (span) => new ReadableRecord(span, limits), encode: jsonRequests };
+}
+
+function* jsonRequests(spans: readonly ReadableSpan[]): Generator<EncodedRequest, void, undefined> {
+  for (let from = 0; from < spans.length; from += MAX_JSON_SPANS) {
+    const part = spans.slice(from, from + MAX_JSON_SPANS);
+    const bytes = JsonTraceSerializer.serializeRequest(part);
+    if (bytes) yield { bytes, spanCount: part.length };
+  }
+}

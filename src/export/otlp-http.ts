@@ -1,0 +1,62 @@
+import type { Agent } from 'node:http';
+import {
+  createOtlpHttpExportDelegate,
+  httpAgentFactoryFromOptions,
+} from '@opentelemetry/otlp-exporter-base/node-http';
+import { JsonTraceSerializer, ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
+import type { EncodedRequest } from './encode-request.ts';
+import { exportOnce, passThrough, type Sender } from './sender.ts';
+import type { OtlpSettings } from './settings.ts';
+import { readTlsFiles } from './tls.ts';
+import { USER_AGENT } from './user-agent.ts';
+
+/** OTLP over HTTP: the SDK's transport, its retries and its time-outs. */
+export function createHttpSender(settings: OtlpSettings, timeoutMs: number): Sender {
+  const json = settings.protocol === 'http/json';
+  const { ca, key, cert } = readTlsFiles(settings);
+  const createAgent = httpAgentFactoryFromOptions({
+    keepAlive: true,
+    ...(ca && { ca }),
+    ...(key && { key }),
+    ...(cert && { cert }),
+  });
+  const headers = {
+    ...settings.headers,
+    'content-type': json ? 'application/json' : 'application/x-protobuf',
+  };
+  let agent: Agent | undefined;
+  let rejected = 0;
+  const serializer = passThrough(
+    json ? JsonTraceSerializer.deserializeResponse : ProtobufTraceSerializer.deserializeResponse,
+    (spans) => {
+      rejected = spans;
+    },
+  );
+  const delegate = createOtlpHttpExportDelegate(
+    {
+      url: settings.endpoint,
+      headers: async () => ({ ...headers }),
+      compression: settings.compression,
+      timeoutMillis: timeoutMs,
+      concurrencyLimit: 2,
+      userAgent: USER_AGENT,
+      agentFactory: async (protocol) => {
+        agent = await createAgent(protocol);
+        return agent;
+      },
+    },
+    serializer,
+    json ? 'otlp_http_json_span_exporter' : 'otlp_http_span_exporter',
+    { name: 'span', countItems: (request: EncodedRequest) => request.spanCount },
+    undefined,
+  );
+  return {
+    target: settings.endpoint,
+    send: async (request) => {
+      rejected = 0;
+      await exportOnce(delegate, request);
+      return rejected;
+    },
+    abort: () => agent?.destroy(),
+  };
+}
