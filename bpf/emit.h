@@ -1,0 +1,124 @@
+// Scratch buffers, sampling and the records.
+#pragma once
+
+static __always_inline struct scratch *scratch_take(void) {
+  __u32 first = bpf_get_smp_processor_id() * 4;
+  for (__u32 i = 0; i < 4; i++) {
+    __u32 slot = (first + i) & (scratch_slots - 1);
+    struct scratch *s = bpf_map_lookup_elem(&scratches, &slot);
+    if (s && __sync_lock_test_and_set(&s->busy, 1) == 0) return s;
+  }
+  count(COUNTER_SCRATCH_BUSY);
+  return 0;
+}
+
+static __always_inline void scratch_give(struct scratch *s) { s->busy = 0; }
+
+static __always_inline void submit(void *record, __u64 size) {
+  if (bpf_ringbuf_output(&ring, record, size, BPF_RB_NO_WAKEUP)) count(COUNTER_RING_FULL);
+}
+
+static __always_inline void random_bytes(__u8 *out, int words) {
+  for (int i = 0; i < words; i++) ((__u32 *)out)[i] = bpf_get_prandom_u32();
+}
+
+static __always_inline int sample(__u32 how, const __u8 *trace_id) {
+  if (how != SAMPLER_RATIO) return how == SAMPLER_ON;
+  __u64 low;
+  __builtin_memcpy(&low, trace_id + 8, 8);
+  return (__builtin_bswap64(low) & 0x7fffffffffffffffULL) < sampler_ratio;
+}
+
+// Fills ids and flags of a request from its head; 0 when the sampler leaves it out.
+static __always_inline int start_trace(struct event_request *r, const struct head *h) {
+  int has_parent = extract_traceparent && h->parents == 1;
+  __u32 how = sampler_root;
+  if (has_parent) {
+    __builtin_memcpy(r->trace_id, h->trace_id, 16);
+    __builtin_memcpy(r->parent_id, h->parent_id, 8);
+    how = h->trace_flags & 1 ? sampler_parent_sampled : sampler_parent_unsampled;
+  } else {
+    random_bytes(r->trace_id, 4);
+    __builtin_memset(r->parent_id, 0, 8);
+  }
+  if (!sample(how, r->trace_id)) {
+    count(COUNTER_UNSAMPLED);
+    return 0;
+  }
+  random_bytes(r->span_id, 2);
+  r->trace_flags = 1 | (has_parent ? h->trace_flags & ~1 : 0);
+  r->header.flags |= has_parent ? FLAG_HAS_PARENT : 0;
+  return 1;
+}
+
+static __always_inline void submit_head(struct scratch *s, __u32 data_size) {
+  if (data_size > WINDOW) data_size = WINDOW;
+  s->request.data_size = data_size;
+  submit(&s->request, sizeof(s->request) + data_size);
+}
+
+static __always_inline void emit_closed(__u64 now, __u64 connection, __u32 tgid, __u64 task, __u32 sequence,
+                                        __u16 flags) {
+  struct event_closed e = {};
+  fill_header(&e.header, EVENT_CLOSED, now);
+  e.header.connection = connection;
+  e.header.tgid = tgid;
+  e.header.task = task;
+  e.header.sequence = sequence;
+  e.header.flags = flags;
+  submit(&e, sizeof e);
+}
+
+static __always_inline void emit_head_dropped(__u64 now, __u64 connection) {
+  struct event_closed e = {};
+  fill_header(&e.header, EVENT_HEAD_DROPPED, now);
+  e.header.connection = connection;
+  submit(&e, sizeof e);
+}
+
+// ---- which connection a task works for: routes and, later, parents ----
+
+static __always_inline void task_request(__u32 tgid, __u64 task, __u64 connection) {
+  struct task_key key = {.task = task, .tgid = tgid};
+  if (!task) return;
+  struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
+  if (!t) {
+    struct task_connection fresh = {.connection = connection, .open = 1};
+    if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY)) count(COUNTER_MAP_FULL);
+    return;
+  }
+  if (t->connection != connection) {
+    if (t->open > 0) t->shared = 1;
+    t->connection = connection;
+    t->open = 0;
+    t->route_count = 0;
+  }
+  t->open++;
+}
+
+static __always_inline void task_forget(__u32 tgid, __u64 task, __u64 connection) {
+  struct task_key key = {.task = task, .tgid = tgid};
+  if (!task) return;
+  struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
+  if (t && t->connection == connection) bpf_map_delete_elem(&tasks, &key);
+}
+
+static __always_inline void take_routes(struct event_response *e, __u32 tgid, __u64 task, __u64 connection) {
+  struct task_key key = {.task = task, .tgid = tgid};
+  if (!task) return;
+  struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
+  if (!t) return;
+  if (t->shared || t->connection != connection) {
+    if (t->route_count) count(COUNTER_ROUTE_UNKNOWN);
+    e->header.flags |= FLAG_TASK_SHARED;
+    return;
+  }
+  __u32 n = t->route_count;
+  e->route_count = n;
+  for (int i = 0; i < MAX_ROUTES; i++) {
+    e->route_table[i] = t->table[i];
+    e->route_id[i] = t->route[i];
+  }
+  t->route_count = 0;
+  if (t->open > 0) t->open--;
+}

@@ -1,0 +1,134 @@
+// The ABI between the kernel side and user space. src/events/layout.ts is generated from the BTF of these.
+// Times are CLOCK_MONOTONIC nanoseconds. Sizes are bytes. Trace and span ids are big-endian bytes.
+#pragma once
+
+enum event_kind {
+  EVENT_REQUEST = 1,    // a complete request head: struct event_request + data
+  EVENT_HEAD_PIECE = 2, // part of a request head whose end has not come yet: struct event_request + data
+  EVENT_HEAD_DROPPED = 3, // the head whose pieces were sent is not sampled or not HTTP: forget them
+  EVENT_RESPONSE = 4,   // the final response head is written: struct event_response + data
+  EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_closed
+  EVENT_EXEC = 6,       // a process started a new program: struct event_process
+  EVENT_EXIT = 7,       // a traced process ends: struct event_process
+  EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
+};
+
+enum event_source { SOURCE_SOCKET = 1, SOURCE_LIBRARY = 2 };
+
+enum event_flag {
+  FLAG_HAS_PARENT = 1 << 0, // parent_id came in a valid traceparent
+  FLAG_TLS = 1 << 1,        // the connection's bytes are TLS records
+  FLAG_EXITING = 1 << 2,    // closed because the process ends
+  FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
+  FLAG_TASK_SHARED = 1 << 4, // several connections run in this task: its routes can't be told apart
+};
+
+enum counter {
+  COUNTER_RING_FULL = 0,     // a record did not fit in the ring
+  COUNTER_SCRATCH_BUSY,      // no scratch buffer was free
+  COUNTER_READ_FAILED,       // user memory could not be read
+  COUNTER_HEAD_TRUNCATED,    // a request head was larger than the capture
+  COUNTER_HEAD_TOO_LARGE,    // a head did not end within the scan limit
+  COUNTER_CONNECTION_LOST,   // a connection became unfollowable
+  COUNTER_SYSCALL_UNKNOWN,   // bytes moved by a system call whose buffers are not known
+  COUNTER_HTTP2,             // connections that turned out to speak HTTP/2
+  COUNTER_PIPELINE_DEEP,     // more than 64 unanswered requests on a connection
+  COUNTER_MAP_FULL,          // a connection or task could not be recorded
+  COUNTER_ROUTE_UNKNOWN,     // a route was seen that no single request could own
+  COUNTER_UNSAMPLED,         // requests the sampler left out
+  COUNTER_MAX,
+};
+
+#define MAX_ROUTES 4
+#define CAPTURE_SIZE 4096
+
+struct event_header {
+  __u64 time_ns;
+  __u64 connection; // number of the connection, unique in an agent's life
+  __u64 task;       // Tokio task id, 0 when none or unknown
+  __u32 tgid;
+  __u32 tid;
+  __u32 sequence; // number of the request on its connection, from 0
+  __u16 kind;     // enum event_kind
+  __u16 flags;    // enum event_flag
+};
+_Static_assert(sizeof(struct event_header) == 40, "ABI");
+
+struct event_request {
+  struct event_header header;
+  __u64 start_ns; // first bytes of this head
+  __u64 socket;   // library source: number of the socket below, 0 when unknown
+  __u8 trace_id[16];
+  __u8 span_id[8];
+  __u8 parent_id[8];
+  __u8 local_address[16];
+  __u8 peer_address[16];
+  __u16 family; // AF_INET, AF_INET6, AF_UNIX, 0 when unknown
+  __u16 local_port;
+  __u16 peer_port;
+  __u8 trace_flags;
+  __u8 source;        // enum event_source
+  __u32 head_size;    // the whole head, all pieces
+  __u16 data_size;    // bytes of data below
+  __u16 data_overlap; // leading bytes of data that the piece before has carried too
+};
+_Static_assert(sizeof(struct event_request) == 136, "ABI");
+
+struct event_response {
+  struct event_header header;
+  __u64 route_table[MAX_ROUTES]; // addresses of axum's RouteId → template tables, outermost first
+  __u32 route_id[MAX_ROUTES];
+  __u16 route_count;
+  __u16 status;
+  __u16 data_size;
+  __u16 unused;
+};
+_Static_assert(sizeof(struct event_response) == 96, "ABI");
+
+struct event_closed {
+  struct event_header header; // sequence: requests seen so far on the connection
+};
+_Static_assert(sizeof(struct event_closed) == 40, "ABI");
+
+struct event_process {
+  struct event_header header;
+};
+_Static_assert(sizeof(struct event_process) == 40, "ABI");
+
+// ---- values user space writes ----
+
+enum target_flag {
+  TARGET_SOCKET = 1 << 0,            // plaintext HTTP/1 from the socket tracepoints
+  TARGET_LIBRARY = 1 << 1,           // hyper's parse and encode are probed
+  TARGET_LIBRARY_PLAINTEXT = 1 << 2, // … and are the source for plaintext connections too
+  TARGET_ROUTES = 1 << 3,            // axum's route function is probed
+  TARGET_TASK_SLOT = 1 << 4,         // task_id_offset is known
+  TARGET_TASK_TAG = 1 << 5,          // task_tag_offset tells whether there is a task (1) or not
+};
+
+struct target {
+  __u32 flags;
+  __s32 task_tag_offset; // both relative to the thread pointer
+  __s32 task_id_offset;
+  __u32 layout; // index in layouts
+};
+_Static_assert(sizeof(struct target) == 16, "ABI");
+
+struct file_key {
+  __u64 device; // as in the kernel: major << 20 | minor
+  __u64 inode;
+};
+
+// Member offsets inside hyper's structures, by the attach cookie.
+struct binary_layout {
+  __u16 parse_context_req_method;
+  __u16 encode_head;
+  __u16 encode_req_method;
+  __u16 head_status;
+  __u16 bytes_mut_pointer;
+  __u16 bytes_mut_length;
+  __u16 unused[2];
+};
+_Static_assert(sizeof(struct binary_layout) == 16, "ABI");
+
+enum sampler { SAMPLER_OFF = 0, SAMPLER_ON = 1, SAMPLER_RATIO = 2 };

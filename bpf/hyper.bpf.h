@@ -1,0 +1,150 @@
+// Library tier for hyper 0.14 and 1.x: above TLS, keyed by the connection's `&mut req_method`.
+#pragma once
+
+// The thread's last read was this connection's when the same task has made it: a new parser has no bytes
+// from elsewhere. Without a task id the thread alone decides.
+static __always_inline struct library_connection *library_connection_of(const struct library_key *key, __u64 task) {
+  struct library_connection *l = bpf_map_lookup_elem(&library_connections, key);
+  if (l) return l;
+  struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct library_connection fresh = {.task = task};
+  fresh.id = new_connection_id();
+  if (thread && thread->connection && thread->task == task) {
+    fresh.socket = thread->connection;
+    fresh.tls = thread->tls;
+    fresh.by_socket = thread->by_socket;
+    fresh.addresses = thread->addresses;
+    bpf_map_update_elem(&library_sockets, &fresh.socket, key, BPF_ANY);
+  }
+  if (bpf_map_update_elem(&library_connections, key, &fresh, BPF_ANY)) {
+    count(COUNTER_MAP_FULL);
+    return 0;
+  }
+  return bpf_map_lookup_elem(&library_connections, key);
+}
+
+static __always_inline void library_request(struct library_connection *l, struct feed *f, __u32 tgid) {
+  struct event_request *r = &f->s->request;
+  if (l->open && l->sampled) emit_closed(f->now, l->id, tgid, l->task, l->received, FLAG_LOST);
+  l->open = 1;
+  l->task = f->task;
+  fill_header(&r->header, EVENT_REQUEST, f->now);
+  r->header.connection = l->id;
+  r->header.task = f->task;
+  r->header.sequence = l->received;
+  r->start_ns = l->head_start_ns ? l->head_start_ns : f->now;
+  r->socket = l->socket;
+  r->source = SOURCE_LIBRARY;
+  put_addresses(r, &l->addresses);
+  l->sampled = submit_request(f);
+  if (f->target->flags & TARGET_ROUTES) task_request(tgid, f->task, l->id);
+  l->received++;
+  l->head_start_ns = 0;
+}
+
+// The whole buffer is read anew at each call: pieces sent for a head that is still incomplete are recalled.
+static long library_step(__u32 index, struct feed *f) {
+  int result = head_step(f);
+  if (result != HEAD_MORE) {
+    f->s->result = result;
+    return 1;
+  }
+  if (f->s->have < WINDOW) return 0;
+  emit_piece(f, f->library);
+  slide_window(f);
+  return 0;
+}
+
+static __always_inline int parse_head(__u64 bytes_mut, const struct binary_layout *layout, struct feed *f) {
+  __u64 pointer = 0, size = 0;
+  if (bpf_probe_read_user(&pointer, 8, (void *)(bytes_mut + layout->bytes_mut_pointer)) ||
+      bpf_probe_read_user(&size, 8, (void *)(bytes_mut + layout->bytes_mut_length))) {
+    count(COUNTER_READ_FAILED);
+    return HEAD_BAD;
+  }
+  if (!size || size > 1 << 20) return HEAD_BAD;
+  begin_head(f, 0);
+  f->s->pointer = pointer;
+  f->s->left = size;
+  f->s->result = HEAD_BAD;
+  bpf_loop(1024, library_step, f, 0);
+  return f->s->result;
+}
+
+static __always_inline int hyper_parse(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
+  __u32 index = bpf_get_attach_cookie(ctx);
+  struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
+  if (!layout) return 0;
+  struct library_key key = {.tgid = tgid};
+  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
+    count(COUNTER_READ_FAILED);
+    return 0;
+  }
+  __u64 task = current_task_id(target);
+  struct library_connection *l = library_connection_of(&key, task);
+  if (!l || l->by_socket) return 0;
+  struct feed f = {.target = target, .task = task, .now = bpf_ktime_get_ns(), .library = l->id};
+  f.s = scratch_take();
+  if (!f.s) return 0;
+  int result = parse_head(ctx->si, layout, &f);
+  if (result == HEAD_DONE) {
+    library_request(l, &f, tgid);
+  } else {
+    if (f.s->sent) emit_head_dropped(f.now, l->id);
+    if (result == HEAD_WAIT && !l->head_start_ns) l->head_start_ns = f.now;
+  }
+  scratch_give(f.s);
+  return 0;
+}
+
+static __always_inline int hyper_encode(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
+  __u32 index = bpf_get_attach_cookie(ctx);
+  struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
+  if (!layout) return 0;
+  struct library_key key = {.tgid = tgid};
+  __u64 head = 0;
+  __u16 status = 0;
+  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->si + layout->encode_req_method))) return 0;
+  struct library_connection *c = bpf_map_lookup_elem(&library_connections, &key);
+  if (!c || !c->open) return 0;
+  if (bpf_probe_read_user(&head, 8, (void *)(ctx->si + layout->encode_head)) ||
+      bpf_probe_read_user(&status, 2, (void *)(head + layout->head_status))) {
+    count(COUNTER_READ_FAILED);
+    return 0;
+  }
+  struct event_response e = {};
+  c->open = 0;
+  if (target->flags & TARGET_ROUTES) take_routes(&e, tgid, c->task, c->id);
+  if (!c->sampled) return 0;
+  __u16 flags = e.header.flags;
+  fill_header(&e.header, EVENT_RESPONSE, bpf_ktime_get_ns());
+  e.header.flags = flags;
+  e.header.connection = c->id;
+  e.header.task = current_task_id(target);
+  e.header.sequence = c->received - 1;
+  e.status = status;
+  submit(&e, sizeof e);
+  return 0;
+}
+
+SEC("uprobe.multi")
+int hyper_server_parse(struct pt_regs *ctx) {
+  guard_begin();
+  hyper_parse(ctx);
+  guard_end();
+  return 0;
+}
+
+SEC("uprobe.multi")
+int hyper_server_encode(struct pt_regs *ctx) {
+  guard_begin();
+  hyper_encode(ctx);
+  guard_end();
+  return 0;
+}

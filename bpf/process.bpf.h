@@ -1,0 +1,47 @@
+// Programs that start and end, and panics.
+#pragma once
+
+static __always_inline void emit_process(__u16 kind, __u64 task) {
+  struct event_process e = {};
+  fill_header(&e.header, kind, bpf_ktime_get_ns());
+  e.header.task = task;
+  submit(&e, sizeof e);
+}
+
+// A known file is traced from its first instruction; any other is for user space to look at.
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linux_binprm *program) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  struct file_key key = {};
+  struct inode *inode = program->file->f_inode;
+  key.device = inode->i_sb->s_dev;
+  key.inode = inode->i_ino;
+  struct target *known = bpf_map_lookup_elem(&files, &key);
+  if (known) {
+    struct target copy = *known;
+    if (bpf_map_update_elem(&targets, &tgid, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+  } else {
+    bpf_map_delete_elem(&targets, &tgid);
+  }
+  emit_process(EVENT_EXEC, 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *process) {
+  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  __u32 tgid = pid_tgid >> 32;
+  if (tgid != (__u32)pid_tgid || !bpf_map_lookup_elem(&targets, &tgid)) return 0;
+  emit_process(EVENT_EXIT, 0);
+  return 0;
+}
+
+SEC("uprobe.multi")
+int rust_panic(struct pt_regs *ctx) {
+  __u32 tgid;
+  guard_begin();
+  struct target *target = current_target(&tgid);
+  if (target) emit_process(EVENT_PANIC, current_task_id(target));
+  guard_end();
+  return 0;
+}

@@ -1,0 +1,263 @@
+// Socket tier: HTTP/1 in plaintext, seen where the process reads and writes its sockets.
+#pragma once
+
+enum direction { DIRECTION_READ = 0, DIRECTION_WRITE = 1 };
+
+enum syscall_number { // arch/x86/entry/syscalls/syscall_64.tbl
+  NR_READ = 0, NR_WRITE = 1, NR_READV = 19, NR_WRITEV = 20, NR_SENDTO = 44, NR_RECVFROM = 45,
+  NR_SENDMSG = 46, NR_RECVMSG = 47,
+};
+
+#define MSG_ERRQUEUE 0x2000
+#define PF_EXITING 0x4
+#define MAX_SEGMENTS 1024 // UIO_MAXIOV
+
+// The user buffers of the system call that moves the bytes.
+struct buffers {
+  __u64 iovec; // array of struct iovec, 0 when there is one buffer
+  __u64 base;
+  __u32 count;
+  __u32 unused;
+};
+
+static __always_inline int find_buffers(struct buffers *b) {
+  struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+  __u64 number = regs->orig_ax, argument = regs->si;
+  b->iovec = b->base = 0;
+  b->count = 1;
+  if (number == NR_READ || number == NR_WRITE || number == NR_SENDTO || number == NR_RECVFROM) {
+    b->base = argument;
+    return 1;
+  }
+  if (number == NR_READV || number == NR_WRITEV) {
+    b->iovec = argument;
+    b->count = regs->dx;
+    return 1;
+  }
+  if (number == NR_SENDMSG || number == NR_RECVMSG) {
+    struct user_msghdr m;
+    if (bpf_probe_read_user(&m, sizeof m, (void *)argument)) return 0;
+    b->iovec = (__u64)m.msg_iov;
+    b->count = m.msg_iovlen;
+    return 1;
+  }
+  count(COUNTER_SYSCALL_UNKNOWN);
+  return 0;
+}
+
+// The first bytes moved, for a look at what the connection speaks.
+static __always_inline __u64 peek(const struct buffers *b, __u32 size) {
+  __u64 word = 0, base = b->base;
+  if (b->iovec) {
+    struct iovec v;
+    if (bpf_probe_read_user(&v, sizeof v, (void *)b->iovec)) return 0;
+    base = (__u64)v.iov_base;
+    if (v.iov_len < size) size = v.iov_len;
+  }
+  if (!base) return 0;
+  if (size >= 8) bpf_probe_read_user(&word, 8, (void *)base);
+  else if (size) bpf_probe_read_user(&word, size & 7, (void *)base);
+  return word;
+}
+
+struct transfer {
+  struct feed feed;
+  __u64 iovec;
+  __u32 bytes; // moved and not fed yet
+  __u32 count;
+};
+
+static __always_inline void feed_piece(struct transfer *t, __u64 pointer, __u32 size, int direction) {
+  struct feed *f = &t->feed;
+  struct half *half = direction == DIRECTION_READ ? &f->c->rx : &f->c->tx;
+  f->s->pointer = pointer;
+  f->s->left = size;
+  begin_head(f, direction);
+  if (half->state == HALF_HEAD && f->partials)
+    resume_head(f, direction == DIRECTION_READ ? &f->partials->rx : &f->partials->tx);
+  if (direction == DIRECTION_READ) bpf_loop(FEED_STEPS, request_step, f, 0);
+  else bpf_loop(FEED_STEPS, response_step, f, 0);
+}
+
+static __always_inline int feed_segment(__u32 index, struct transfer *t, int direction) {
+  struct iovec v;
+  if (index >= t->count || !t->bytes) return 1;
+  if (bpf_probe_read_user(&v, sizeof v, (void *)(t->iovec + index * sizeof v))) {
+    count(COUNTER_READ_FAILED);
+    return 1;
+  }
+  __u32 size = v.iov_len < t->bytes ? v.iov_len : t->bytes;
+  t->bytes -= size;
+  if (size) feed_piece(t, (__u64)v.iov_base, size, direction);
+  return 0;
+}
+
+static long read_segment(__u32 index, struct transfer *t) { return feed_segment(index, t, DIRECTION_READ); }
+static long write_segment(__u32 index, struct transfer *t) { return feed_segment(index, t, DIRECTION_WRITE); }
+
+static __always_inline void feed_all(struct connection *c, struct sock *sk, const struct target *target,
+                                     const struct buffers *b, __u32 bytes, int direction, __u64 task) {
+  struct transfer t = {};
+  t.feed.c = c;
+  t.feed.sk = sk;
+  t.feed.target = target;
+  t.feed.now = bpf_ktime_get_ns();
+  t.feed.task = task;
+  struct half *half = direction == DIRECTION_READ ? &c->rx : &c->tx;
+  if (half->state == HALF_HEAD) t.feed.partials = bpf_sk_storage_get(&partial_heads, sk, 0, 0);
+  t.feed.s = scratch_take();
+  if (!t.feed.s) {
+    lose(half);
+    return;
+  }
+  t.iovec = b->iovec;
+  t.bytes = bytes;
+  t.count = b->count;
+  if (!b->iovec) feed_piece(&t, b->base, bytes, direction);
+  else if (direction == DIRECTION_READ) bpf_loop(MAX_SEGMENTS, read_segment, &t, 0);
+  else bpf_loop(MAX_SEGMENTS, write_segment, &t, 0);
+  scratch_give(t.feed.s);
+}
+
+// TLSPlaintext: type 20–23, legacy version 3.0–3.4 (RFC 8446 §5.1).
+static __always_inline int is_tls(__u64 word) {
+  __u8 type = word, major = word >> 8, minor = word >> 16;
+  return type >= 20 && type <= 23 && major == 3 && minor <= 4;
+}
+
+// A request line is sent by a client.
+static __always_inline int is_request(__u64 word) {
+  __u32 w = word;
+  return w == ('G' | 'E' << 8 | 'T' << 16 | ' ' << 24) || w == ('P' | 'O' << 8 | 'S' << 16 | 'T' << 24) ||
+         w == ('P' | 'U' << 8 | 'T' << 16 | ' ' << 24) || w == ('H' | 'E' << 8 | 'A' << 16 | 'D' << 24) ||
+         w == ('D' | 'E' << 8 | 'L' << 16 | 'E' << 24) || w == ('P' | 'A' << 8 | 'T' << 16 | 'C' << 24) ||
+         w == ('O' | 'P' << 8 | 'T' << 16 | 'I' << 24) || w == ('C' | 'O' << 8 | 'N' << 16 | 'N' << 24) ||
+         w == ('T' | 'R' << 8 | 'A' << 16 | 'C' << 24) || w == ('P' | 'R' << 8 | 'I' << 16 | ' ' << 24);
+}
+
+static __always_inline int is_response(__u64 word) { return (word & 0x00ffffffffffffffULL) == HTTP_1; }
+
+static __always_inline struct connection *connection_of(struct sock *sk, __u32 tgid) {
+  struct connection *c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!c) {
+    count(COUNTER_MAP_FULL);
+    return 0;
+  }
+  if (!c->id) {
+    c->id = new_connection_id();
+    c->tgid = tgid;
+  }
+  return c;
+}
+
+static __always_inline void remember_for_library(struct connection *c, struct sock *sk, __u64 task, int by_socket) {
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!t) {
+    count(COUNTER_MAP_FULL);
+    return;
+  }
+  t->connection = c->id;
+  t->task = task;
+  t->tls = c->role == ROLE_TLS;
+  t->by_socket = by_socket;
+  read_addresses(sk, &t->addresses);
+}
+
+// Says what a connection is by the first bytes read from it.
+static __always_inline void classify_read(struct connection *c, __u64 word) {
+  if (is_tls(word)) c->role = ROLE_TLS;
+  else if (is_response(word)) c->role = ROLE_OTHER;
+}
+
+static __always_inline void socket_read(struct connection *c, struct sock *sk, const struct target *target,
+                                        const struct buffers *b, __u32 bytes) {
+  __u64 task = current_task_id(target);
+  if (c->role == ROLE_NEW) classify_read(c, peek(b, bytes));
+  int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
+  if (target->flags & TARGET_SOCKET && http) {
+    int fresh = c->role == ROLE_NEW;
+    feed_all(c, sk, target, b, bytes, DIRECTION_READ, task);
+    if (fresh && c->role == ROLE_NEW && c->rx.state != HALF_UNKNOWN) c->role = ROLE_SERVER;
+    http = c->role == ROLE_SERVER;
+  } else {
+    http = 0;
+  }
+  if (target->flags & TARGET_LIBRARY) remember_for_library(c, sk, task, http);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(socket_received, struct sock *sk, int bytes, int flags) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || bytes <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE)) return 0;
+  struct connection *c = connection_of(sk, tgid);
+  struct buffers b;
+  if (!c || c->role == ROLE_OTHER) return 0;
+  if (c->role == ROLE_SERVER && c->rx.state >= HALF_UNTIL_CLOSE && c->rx.state != HALF_WAIT &&
+      !(target->flags & TARGET_LIBRARY))
+    return 0;
+  if (!find_buffers(&b)) {
+    if (c->role == ROLE_SERVER) lose(&c->rx);
+    return 0;
+  }
+  socket_read(c, sk, target, &b, bytes);
+  return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || bytes <= 0) return 0;
+  struct connection *c = connection_of(sk, tgid);
+  struct buffers b;
+  if (!c) return 0;
+  if (c->role == ROLE_NEW) {
+    if (!find_buffers(&b)) return 0;
+    __u64 word = peek(&b, bytes);
+    if (is_request(word) || is_tls(word)) c->role = is_request(word) ? ROLE_OTHER : ROLE_TLS;
+    return 0;
+  }
+  if (c->role != ROLE_SERVER || !(target->flags & TARGET_SOCKET)) return 0;
+  if (c->tx.state >= HALF_UNTIL_CLOSE) return 0;
+  if (!find_buffers(&b)) {
+    b.iovec = b.base = 0; // sendfile, splice: bytes of a body
+    b.count = 1;
+  }
+  feed_all(c, sk, target, &b, bytes, DIRECTION_WRITE, current_task_id(target));
+  return 0;
+}
+
+// 1 when a library reports this connection: its open requests end with the socket.
+static __always_inline int close_library(__u64 socket) {
+  struct library_key *key = bpf_map_lookup_elem(&library_sockets, &socket);
+  if (!key) return 0;
+  struct library_key copy = *key;
+  struct library_connection *l = bpf_map_lookup_elem(&library_connections, &copy);
+  int reported = l && l->socket == socket && !l->by_socket;
+  if (l && l->socket == socket) {
+    task_forget(copy.tgid, l->task, l->id);
+    bpf_map_delete_elem(&library_connections, &copy);
+  }
+  bpf_map_delete_elem(&library_sockets, &socket);
+  return reported;
+}
+
+// No byte of a response can follow once the own side is shut: FIN_WAIT1, LAST_ACK, CLOSING, CLOSE.
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
+  if (new_state != TCP_FIN_WAIT1 && new_state != TCP_LAST_ACK && new_state != TCP_CLOSING && new_state != TCP_CLOSE)
+    return 0;
+  struct connection *c = bpf_sk_storage_get(&connections, sk, 0, 0);
+  if (!c || c->closed || !c->id) return 0;
+  c->closed = 1;
+  int library = close_library(c->id);
+  int server = c->role == ROLE_SERVER && (c->received != c->answered || c->rx.state == HALF_HEAD);
+  if (library || server) {
+    struct task_struct *thread = bpf_get_current_task_btf();
+    int exiting = thread->tgid == c->tgid && thread->flags & PF_EXITING;
+    emit_closed(bpf_ktime_get_ns(), c->id, c->tgid, c->task, c->received, exiting ? FLAG_EXITING : 0);
+  }
+  if (c->role == ROLE_SERVER) task_forget(c->tgid, c->task, c->id);
+  return 0;
+}

@@ -1,0 +1,39 @@
+// Who runs: process, thread, Tokio task, and whether the agent traces it.
+#pragma once
+
+static __always_inline struct target *current_target(__u32 *tgid) {
+  *tgid = bpf_get_current_pid_tgid() >> 32;
+  return bpf_map_lookup_elem(&targets, tgid);
+}
+
+// Tokio's id of the task this thread polls, 0 when there is none or the slot is not known.
+static __always_inline __u64 current_task_id(const struct target *target) {
+  if (!(target->flags & TARGET_TASK_SLOT)) return 0;
+  struct task_struct *thread = bpf_get_current_task_btf();
+  __u64 base = thread->thread.fsbase, id = 0;
+  if (target->flags & TARGET_TASK_TAG) {
+    __u64 tag = 0;
+    if (bpf_probe_read_user(&tag, 8, (void *)(base + (__s64)target->task_tag_offset)) || tag != 1) return 0;
+  }
+  if (bpf_probe_read_user(&id, 8, (void *)(base + (__s64)target->task_id_offset))) return 0;
+  return id;
+}
+
+static __always_inline void fill_header(struct event_header *h, __u16 kind, __u64 now) {
+  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  h->time_ns = now;
+  h->tgid = pid_tgid >> 32;
+  h->tid = (__u32)pid_tgid;
+  h->kind = kind;
+  h->flags = 0;
+}
+
+// Uprobe programs run preemptible and, since 6.13, may share a private stack a CPU with whoever preempts
+// them: they hold off preemption. Kernels without the function (below 6.10) have no private stacks.
+static __always_inline void guard_begin(void) {
+  if (has_preempt_guard) bpf_preempt_disable();
+}
+
+static __always_inline void guard_end(void) {
+  if (has_preempt_guard) bpf_preempt_enable();
+}
