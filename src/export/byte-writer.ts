@@ -116,10 +116,27 @@ export class ByteWriter {
 
   /** Varint length and UTF-8. Makes its own room. */
   string(text: string): void {
+    if (text.length < 0x80 && this.#shortAscii(text)) return;
     const size = Buffer.byteLength(text, 'utf8');
     this.ensure(size + 5);
     this.varint(size);
     this.utf8(text);
+  }
+
+  /** False, with nothing written, when the text isn't ASCII. For short text a call into V8 costs more. */
+  #shortAscii(text: string): boolean {
+    const size = text.length;
+    this.ensure(size + 1);
+    const buffer = this.buffer;
+    let position = this.position;
+    buffer[position++] = size;
+    for (let i = 0; i < size; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit > 0x7f) return false;
+      buffer[position++] = unit;
+    }
+    this.position = position;
+    return true;
   }
 
   /**

@@ -155,11 +155,12 @@ export function encodeAttributes(
   for (let i = 0; i < end; i += 2) {
     const key = flat[i] as AttributeKey;
     const value = flat[i + 1] as AttributeValue;
-    if (typeof value !== 'string' || value.length > limits.attributeValueLength) {
-      encodeAnyAttribute(writer, tag, key.bytes, limitValue(value, limits.attributeValueLength));
-    } else if (!encodeShortAscii(writer, tag, key.bytes, value)) {
-      encodeAnyAttribute(writer, tag, key.bytes, value);
+    if (typeof value === 'string' && value.length <= limits.attributeValueLength) {
+      if (encodeShortAscii(writer, tag, key.bytes, value)) continue;
+    } else if (typeof value === 'number' && encodeShortInteger(writer, tag, key.bytes, value)) {
+      continue;
     }
+    encodeAnyAttribute(writer, tag, key.bytes, limitValue(value, limits.attributeValueLength));
   }
 }
 
@@ -189,6 +190,32 @@ function encodeShortAscii(writer: ByteWriter, tag: number, key: Uint8Array, text
     if (unit > 0x7f) return false;
     buffer[position++] = unit;
   }
+  writer.position = position;
+  return true;
+}
+
+/** Counts, status codes, ports: 0 to 2^28 - 1, at most 4 bytes. False when it is another number. */
+function encodeShortInteger(writer: ByteWriter, tag: number, key: Uint8Array, value: number): boolean {
+  const keySize = key.length;
+  if (value >>> 0 !== value || value >= 0x10000000 || keySize > 100) return false;
+  const valueSize = varintSize(value);
+  writer.ensure(keySize + 16);
+  const buffer = writer.buffer;
+  let position = writer.position;
+  buffer[position++] = tag;
+  buffer[position++] = keySize + valueSize + 5;
+  buffer[position++] = KEY_VALUE.key;
+  buffer[position++] = keySize;
+  for (let i = 0; i < keySize; i++) buffer[position++] = key[i] as number;
+  buffer[position++] = KEY_VALUE.value;
+  buffer[position++] = valueSize + 1;
+  buffer[position++] = ANY_VALUE.int;
+  let rest = value;
+  while (rest > 0x7f) {
+    buffer[position++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  buffer[position++] = rest;
   writer.position = position;
   return true;
 }
