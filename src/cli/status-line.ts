@@ -75,8 +75,8 @@ export class StatusLine implements Disposable {
 
   #redraw(): void {
     const { stream, read } = this.#options;
-    // The last column stays free: some terminals wrap as soon as it is filled.
-    this.#shown = renderStatus(read(), (stream.columns ?? 80) - 1, this.#colour);
+    // Room for the `^C` that the terminal echoes, which would wrap to a line that nothing erases.
+    this.#shown = renderStatus(read(), (stream.columns ?? 80) - 3, this.#colour);
     stream.write(ERASE_LINE + this.#shown);
   }
 
