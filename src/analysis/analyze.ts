@@ -1,17 +1,11 @@
-import { SHT_DYNSYM, SHT_SYMTAB } from '../elf/constants.ts';
-import { type ElfFile, findSection, parseElf } from '../elf/elf.ts';
-import { findSymbolTable } from '../elf/symbols.ts';
-import { sortCrates } from '../rust/crates.ts';
-import { identifyRustc } from '../rust/rustc.ts';
-import { collectAnswers, type SourcedMatches } from './answers.ts';
+import { type ElfFile, parseElf } from '../elf/elf.ts';
+import { cacheKey, contentId, defaultCacheDirectory, isSettled, readCache, writeCache } from './cache.ts';
 import { createCodeReader } from './code-reader.ts';
-import { scanContent } from './content.ts';
-import { debugCandidates, openDebugFile } from './debug-file.ts';
-import type { BinaryFacts, CodeReader, SymbolQuery, SymbolSource } from './facts.ts';
+import { collectFacts } from './collect.ts';
+import { debugCandidates } from './debug-file.ts';
+import type { BinaryFacts, CodeReader, SymbolQuery } from './facts.ts';
 import { checkLoadable, fileFacts } from './file-facts.ts';
 import { FileSource } from './file-source.ts';
-import { createPause } from './pause.ts';
-import { matchSymbols, type SymbolScan } from './symbol-match.ts';
 
 export interface Analysis {
   readonly facts: BinaryFacts;
@@ -20,70 +14,46 @@ export interface Analysis {
   readonly problems: readonly string[];
 }
 
-/** Facts of the executable or shared object at `path`. UserError when it is none, or for another machine. */
-export async function analyze(path: string, queries: readonly SymbolQuery[]): Promise<Analysis> {
+export interface AnalyzeOptions {
+  /** Folder for facts of files seen before; `false` keeps none. */
+  readonly cacheDirectory?: string | false;
+  /** Where distributions put separate debug files: `/usr/lib/debug`. */
+  readonly debugRoot?: string;
+}
+
+/**
+ * Facts of the executable or shared object at `path`. UserError when it is none, or for another machine.
+ */
+export async function analyze(
+  path: string,
+  queries: readonly SymbolQuery[],
+  options: AnalyzeOptions = {},
+): Promise<Analysis> {
   using source = new FileSource(path);
   const elf = parseElf(source, path);
   checkLoadable(elf);
-  const problems: string[] = [];
-  const facts = await collectFacts(elf, queries, problems);
-  return { facts, readCode: createCodeReader(path, source.identity, facts.segments), problems };
+  const { facts, problems } = await cachedFacts(elf, source, queries, options);
+  return { facts, problems, readCode: createCodeReader(path, source.identity, facts.segments) };
 }
 
-/** Names that rustc puts into every program with the standard library, whatever it inlines. */
-const RUST_NAMES: SymbolQuery = {
-  id: 'rust',
-  kind: 'function',
-  contains: ['rust_'],
-  pattern: /^(?:__rustc::)?(?:rust_begin_unwind|rust_panic|rust_eh_personality|__rust_alloc)$/,
-};
-
-async function collectFacts(
+async function cachedFacts(
   elf: ElfFile,
+  source: FileSource,
   queries: readonly SymbolQuery[],
-  problems: string[],
-): Promise<BinaryFacts> {
-  const pause = createPause();
+  options: AnalyzeOptions,
+): Promise<Omit<Analysis, 'readCode'>> {
+  const directory = options.cacheDirectory ?? defaultCacheDirectory(process.env);
   const own = fileFacts(elf);
-  using debug = openDebugFile(elf, debugCandidates(elf, own.buildId, problems), problems);
-  const asked = [...queries, RUST_NAMES];
-  const scan = async (
-    file: ElfFile | undefined,
-    type: typeof SHT_SYMTAB | typeof SHT_DYNSYM,
-    source: SymbolSource,
-  ) => scanTable(file, type, source, asked, pause);
-  const symtab = await scan(elf, SHT_SYMTAB, 'symtab');
-  const dynsym = await scan(elf, SHT_DYNSYM, 'dynsym');
-  const debugFile = await scan(debug?.elf, SHT_SYMTAB, 'debug-file');
-  const tables = [symtab, dynsym, debugFile];
-  const content = await scanContent(elf, pause);
-  const rustc = identifyRustc(content.comment, content.rustcPaths);
-  const files = debug === undefined ? [elf] : [elf, debug.elf];
-  return {
-    ...own,
-    symbols: {
-      symtab: symtab.functions,
-      dynsym: dynsym.functions,
-      debugFile: debugFile.functions,
-      debugFilePath: debug?.path,
-    },
-    dwarf: files.some((file) => findSection(file, '.debug_info') !== undefined),
-    isRust:
-      rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES)),
-    rustc,
-    crates: sortCrates(content.crates),
-    ...collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0),
-  };
-}
-
-async function scanTable(
-  elf: ElfFile | undefined,
-  type: typeof SHT_SYMTAB | typeof SHT_DYNSYM,
-  source: SymbolSource,
-  queries: readonly SymbolQuery[],
-  pause: () => Promise<void>,
-): Promise<SymbolScan & SourcedMatches> {
-  const table = elf && findSymbolTable(elf, type);
-  if (elf === undefined || table === undefined) return { source, functions: 0, matches: [] };
-  return { source, ...(await matchSymbols(elf, table, queries, pause)) };
+  const problems: string[] = [];
+  const candidates = debugCandidates(elf, own.buildId, problems, options.debugRoot);
+  if (directory === false || !isSettled(source.identity, Date.now())) {
+    return { facts: await collectFacts(elf, own, candidates, queries, problems), problems };
+  }
+  const paths = candidates.map(({ path }) => path);
+  const key = cacheKey(contentId(own.buildId, source.identity), paths, queries);
+  const known = readCache(directory, key);
+  if (known !== undefined) return known;
+  const facts = await collectFacts(elf, own, candidates, queries, problems);
+  writeCache(directory, key, { facts, problems });
+  return { facts, problems };
 }

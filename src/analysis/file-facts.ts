@@ -1,5 +1,5 @@
 import { UserError } from '../base/errors.ts';
-import { DF_1_PIE, ET_DYN, ET_EXEC, PT_TLS } from '../elf/constants.ts';
+import { DF_1_PIE, ET_DYN, ET_EXEC, PT_TLS, SHF_EXECINSTR, SHT_NOBITS } from '../elf/constants.ts';
 import { type DynamicInfo, readDynamic, readInterpreter } from '../elf/dynamic.ts';
 import { type ElfFile, findSection } from '../elf/elf.ts';
 import { elfTypeName } from '../elf/header.ts';
@@ -67,6 +67,7 @@ export function checkLoadable(elf: ElfFile): void {
   if (type !== ET_EXEC && type !== ET_DYN) {
     throw new UserError(`${elf.name} is not a program or shared object: it is an ELF ${elfTypeName(type)}`);
   }
+  if (!hasCode(elf)) throw new UserError(`${elf.name} has no code: it is a separate debug file`);
   const loads = loadSegments(elf.segments);
   if (loads.length === 0) throw new UserError(`${elf.name} cannot be run: it has no PT_LOAD segment`);
   const cut = loads.find((load) => !isInside(load.fileOffset, load.fileSize, elf.source.size));
@@ -74,4 +75,10 @@ export function checkLoadable(elf: ElfFile): void {
   throw new UserError(
     `${elf.name} is truncated: a segment ends at byte ${cut.fileOffset + cut.fileSize}, the file has ${elf.source.size} bytes`,
   );
+}
+
+/** `objcopy --only-keep-debug` keeps the headers of code sections and drops their bytes. */
+function hasCode({ sections }: ElfFile): boolean {
+  const code = sections.filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0);
+  return code.length === 0 || code.some(({ type }) => type !== SHT_NOBITS);
 }

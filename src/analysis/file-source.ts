@@ -9,6 +9,8 @@ export interface FileIdentity {
   readonly inode: bigint;
   readonly size: number;
   readonly modifiedNs: bigint;
+  /** Last change of contents or attributes; unlike `modifiedNs` it can't be set back. */
+  readonly changedNs: bigint;
 }
 
 /** An open file. Each read is one or more pread(2) into a fresh buffer. */
@@ -30,6 +32,7 @@ export class FileSource implements ByteSource, Disposable {
       inode: stats.ino,
       size: Number(stats.size),
       modifiedNs: stats.mtimeNs,
+      changedNs: stats.ctimeNs,
     };
   }
 

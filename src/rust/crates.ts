@@ -30,14 +30,14 @@ export const PATH_OVERLAP = BEFORE + AFTER;
 
 const SEMVER = String.raw`\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?`;
 /** A crate's name has no dot, so the first `-<number>.` ends it: `sha-1-0.10.0` is sha-1 0.10.0. */
-const VERSIONED = String.raw`(?<name>[A-Za-z_][A-Za-z0-9_-]*)-(?<version>${SEMVER})`;
+const VERSIONED = `(?<name>[A-Za-z_][A-Za-z0-9_-]*)-(?<version>${SEMVER})`;
 const REST_OF_SOURCE = String.raw`[\w./+@=-]*?\.rs`;
 
 const REGISTRY = new RegExp(
   String.raw`registry[/\\](?:src[/\\][\w.-]+[/\\]${VERSIONED}[/\\](?:${REST_OF_SOURCE})?)`,
   'y',
 );
-const REGISTRY_FLAT = new RegExp(String.raw`registry/${VERSIONED}/${REST_OF_SOURCE}`, 'y');
+const REGISTRY_FLAT = new RegExp(`registry/${VERSIONED}/${REST_OF_SOURCE}`, 'y');
 const GIT = new RegExp(
   String.raw`/git/checkouts/(?<name>[\w.-]+?)-[0-9a-f]{16}/[0-9a-f]{7,40}/(?:[\w.-]+/)*?(?:(?<crate>[\w-]+)/)?src/${REST_OF_SOURCE}`,
   'y',

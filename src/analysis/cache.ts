@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BinaryFacts, SymbolQuery } from './facts.ts';
+import type { FileIdentity } from './file-source.ts';
+
+/** What is kept of one analysis. */
+export interface CachedFacts {
+  readonly facts: BinaryFacts;
+  readonly problems: readonly string[];
+}
+
+/** Raised whenever the same bytes may give other facts. */
+const FORMAT = 1;
+const MAX_ENTRY = 1 << 26;
+
+/** `$XDG_CACHE_HOME/otel-rust-agent`, else `/var/cache/otel-rust-agent`. */
+export function defaultCacheDirectory(env: Readonly<Record<string, string | undefined>>): string {
+  return join(env.XDG_CACHE_HOME || '/var/cache', 'otel-rust-agent');
+}
+
+/**
+ * What stands for the contents of a file. Without a build id it is the file itself: device, inode and the time of
+ * its last change.
+ */
+export function contentId(buildId: string | undefined, identity: FileIdentity): string {
+  const { device, inode, size, modifiedNs, changedNs } = identity;
+  return buildId === undefined
+    ? `file ${device} ${inode} ${size} ${modifiedNs} ${changedNs}`
+    : `build ${buildId} ${size} ${modifiedNs}`;
+}
+
+/**
+ * A file changed less than two seconds ago may change again without a new time stamp (they are as coarse as the
+ * file system's clock), so its facts are not kept.
+ */
+export function isSettled(identity: FileIdentity, nowMs: number): boolean {
+  const changedMs = Number(identity.changedNs / 1_000_000n);
+  return nowMs - changedMs > 2000;
+}
+
+/** Everything the facts depend on: the file, its debug file candidates and the questions. */
+export function cacheKey(
+  content: string,
+  debugPaths: readonly string[],
+  queries: readonly SymbolQuery[],
+): string {
+  const questions = queries.map(({ id, kind, contains, pattern }) => [id, kind, contains, String(pattern)]);
+  const parts = [FORMAT, content, debugPaths.map(stamp), questions];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+function stamp(path: string): readonly (string | number)[] {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return [path, stats?.size ?? -1, stats?.mtimeMs ?? -1];
+}
+
+/** The entry, or undefined when there is none, it is damaged, or anyone but its owner and root could have written it. */
+export function readCache(directory: string, key: string): CachedFacts | undefined {
+  try {
+    const path = join(directory, `${key}.json`);
+    const stats = statSync(path);
+    if (stats.size > MAX_ENTRY || (stats.mode & 0o022) !== 0 || !isTrusted(stats.uid)) return undefined;
+    return decode(readFileSync(path, 'utf8'), key);
+  } catch {
+    return undefined;
+  }
+}
+
+function isTrusted(uid: number): boolean {
+  return uid === 0 || uid === process.getuid?.();
+}
+
+/** Writes to a temporary name, then renames, so that a reader sees a whole entry or none. Failure to write is no error. */
+export function writeCache(directory: string, key: string, value: CachedFacts): void {
+  const temporary = join(directory, `.${key}.${process.pid}`);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(temporary, encode(value, key), { mode: 0o644, flag: 'wx' });
+    renameSync(temporary, join(directory, `${key}.json`));
+  } catch {
+    rmSync(temporary, { force: true });
+  }
+}
+
+/** One line with key and checksum, then the value. */
+function encode(value: CachedFacts, key: string): string {
+  const body = JSON.stringify(value);
+  return `${key} ${checksum(body)}\n${body}`;
+}
+
+function decode(text: string, key: string): CachedFacts | undefined {
+  const newline = text.indexOf('\n');
+  const body = text.slice(newline + 1);
+  if (text.slice(0, newline) !== `${key} ${checksum(body)}`) return undefined;
+  return withUndefined(JSON.parse(body) as CachedFacts);
+}
+
+function checksum(body: string): string {
+  return createHash('sha256').update(body).digest('hex');
+}
+
+/** JSON drops members that are undefined; facts have all of them. */
+function withUndefined({ facts, problems }: CachedFacts): CachedFacts {
+  const { rustc } = facts;
+  return {
+    problems,
+    facts: {
+      ...facts,
+      buildId: facts.buildId,
+      interpreter: facts.interpreter,
+      tls: facts.tls,
+      symbols: { ...facts.symbols, debugFilePath: facts.symbols.debugFilePath },
+      rustc: rustc && { version: rustc.version, commit: rustc.commit, evidence: rustc.evidence },
+      crates: facts.crates.map(({ name, version, evidence }) => ({ name, version, evidence })),
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import { messageOf, UserError } from '../base/errors.ts';
+import { SHT_DYNSYM, SHT_SYMTAB } from '../elf/constants.ts';
+import { type ElfFile, findSection } from '../elf/elf.ts';
+import { findSymbolTable } from '../elf/symbols.ts';
+import { sortCrates } from '../rust/crates.ts';
+import { identifyRustc } from '../rust/rustc.ts';
+import { collectAnswers, type SourcedMatches } from './answers.ts';
+import { scanContent } from './content.ts';
+import { type DebugCandidate, openDebugFile } from './debug-file.ts';
+import type { BinaryFacts, SymbolQuery, SymbolSource } from './facts.ts';
+import type { FileFacts } from './file-facts.ts';
+import { createPause } from './pause.ts';
+import { matchSymbols, type SymbolScan } from './symbol-match.ts';
+
+type TableType = typeof SHT_SYMTAB | typeof SHT_DYNSYM;
+type SourcedScan = SymbolScan & SourcedMatches;
+
+/** Names that rustc puts into every program with the standard library, whatever it inlines. */
+const RUST_NAMES: SymbolQuery = {
+  id: 'rust',
+  kind: 'function',
+  contains: ['rust_'],
+  pattern: /^(?:__rustc::)?(?:rust_begin_unwind|rust_panic|rust_eh_personality|__rust_alloc)$/,
+};
+
+/** All facts of a file, those of its headers given. */
+export async function collectFacts(
+  elf: ElfFile,
+  own: FileFacts,
+  candidates: readonly DebugCandidate[],
+  queries: readonly SymbolQuery[],
+  problems: string[],
+): Promise<BinaryFacts> {
+  const pause = createPause();
+  using debug = openDebugFile(elf, candidates, problems);
+  const asked = [...queries, RUST_NAMES];
+  const scan = (file: ElfFile | undefined, type: TableType, source: SymbolSource) =>
+    scanTable(file, type, source, asked, problems, pause);
+  const symtab = await scan(elf, SHT_SYMTAB, 'symtab');
+  const dynsym = await scan(elf, SHT_DYNSYM, 'dynsym');
+  const debugFile = await scan(debug?.elf, SHT_SYMTAB, 'debug-file');
+  const tables = [symtab, dynsym, debugFile];
+  const content = await scanContent(elf, pause);
+  const rustc = identifyRustc(content.comment, content.rustcPaths);
+  return {
+    ...own,
+    symbols: {
+      symtab: symtab.functions,
+      dynsym: dynsym.functions,
+      debugFile: debugFile.functions,
+      debugFilePath: debug?.path,
+    },
+    dwarf: [elf, debug?.elf].some(
+      (file) => file !== undefined && findSection(file, '.debug_info') !== undefined,
+    ),
+    isRust:
+      rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES)),
+    rustc,
+    crates: sortCrates(content.crates),
+    ...collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0),
+  };
+}
+
+async function scanTable(
+  elf: ElfFile | undefined,
+  type: TableType,
+  source: SymbolSource,
+  queries: readonly SymbolQuery[],
+  problems: string[],
+  pause: () => Promise<void>,
+): Promise<SourcedScan> {
+  const nothing: SourcedScan = { source, functions: 0, matches: [] };
+  const table = elf && findSymbolTable(elf, type);
+  if (elf === undefined || table === undefined) return nothing;
+  try {
+    return { source, ...(await matchSymbols(elf, table, queries, pause)) };
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    problems.push(`Symbols of ${elf.name} not used. ${messageOf(error)}`);
+    return nothing;
+  }
+}
