@@ -35,6 +35,24 @@ test('bad input: one line and exit code 2', async () => {
   }
 });
 
+test('run without anything to trace', () => {
+  const { OTEL_RUST_AUTO_TARGET_EXE, OTEL_RUST_AUTO_TARGET_PID, OTEL_TARGET_EXE, OTEL_TARGET_PID, ...env } =
+    process.env;
+  const { status, stderr } = spawnSync(PROGRAM, [], { encoding: 'utf8', env });
+  assert.equal(status, 2);
+  assert.match(stderr, /^otel-rust-agent: Nothing to trace: give --exe, --pid or -- <command>$/m);
+});
+
+test('output into a closed pipe or a full disk', () => {
+  const shell = (line: string) => spawnSync('bash', ['-c', line, PROGRAM], { encoding: 'utf8' });
+  assert.equal(shell('set -o pipefail; "$0" --help | true').status, 0);
+  const full = shell('"$0" --help > /dev/full');
+  assert.deepEqual(
+    [full.status, /^otel-rust-agent: Cannot write to stdout: ENOSPC/.test(full.stderr)],
+    [1, true],
+  );
+});
+
 test('the installed program: exit code, and help without loading what it does not need', () => {
   const bad = spawnSync(PROGRAM, ['--frobnicate'], { encoding: 'utf8' });
   assert.deepEqual([bad.status, bad.stdout], [2, '']);

@@ -13,7 +13,7 @@ const terminal: Output = {
 
 /** Entry point of bin/otel-rust-agent: sets the exit code and lets pending output drain. */
 export async function main(argv: readonly string[]): Promise<void> {
-  endQuietlyOnClosedPipe(process.stdout);
+  endOnWriteError(process.stdout);
   process.exitCode = await runCommandLine(argv, terminal);
   // Whatever a command left open must not keep the process alive.
   setTimeout(() => process.exit(), 2000).unref();
@@ -77,9 +77,10 @@ function hint(argv: readonly string[]): string {
 }
 
 /** `otel-rust-agent plan file | head` is not an error. */
-function endQuietlyOnClosedPipe(stream: NodeJS.WriteStream): void {
+function endOnWriteError(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    process.stderr.write(`otel-rust-agent: Cannot write to stdout: ${error.message}\n`);
+    process.exit(1);
   });
 }
