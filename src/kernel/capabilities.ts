@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+
+/** Bit numbers of include/uapi/linux/capability.h and what the agent needs each for. */
+export const CAPABILITIES = {
+  CAP_NET_ADMIN: { bit: 12, use: 'write trace context into requests on sockets (not used by this version)' },
+  CAP_SYS_PTRACE: { bit: 19, use: "look at other users' processes and read route tables from their memory" },
+  CAP_SYS_ADMIN: { bit: 21, use: 'stands in for CAP_BPF and CAP_PERFMON' },
+  CAP_SYS_RESOURCE: { bit: 24, use: 'raise the locked-memory limit (kernels before 5.11 only)' },
+  CAP_PERFMON: { bit: 38, use: 'attach probes and read memory from BPF programs' },
+  CAP_BPF: { bit: 39, use: 'load BPF programs and maps' },
+} as const;
+export type CapabilityName = keyof typeof CAPABILITIES;
+
+/** Effective capabilities of this process, one bit each. */
+export function effectiveCapabilities(status = readFileSync('/proc/self/status', 'latin1')): bigint {
+  const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  if (hex === undefined) throw new Error('Cannot read capabilities: /proc/self/status has no CapEff line');
+  return BigInt(`0x${hex}`);
+}
+
+export const hasCapability = (effective: bigint, name: CapabilityName): boolean =>
+  ((effective >> BigInt(CAPABILITIES[name].bit)) & 1n) === 1n;
+
+/** Capabilities that tracing can't do without and that `effective` lacks. */
+export function missingCapabilities(effective: bigint): CapabilityName[] {
+  const admin = hasCapability(effective, 'CAP_SYS_ADMIN');
+  const required: readonly CapabilityName[] = admin
+    ? ['CAP_SYS_PTRACE']
+    : ['CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE'];
+  return required.filter((name) => !hasCapability(effective, name));
+}
+
+/** One sentence for the user: which privileges this process lacks for tracing; undefined when it has them. */
+export function missingPrivilege(effective: bigint = effectiveCapabilities()): string | undefined {
+  const missing = missingCapabilities(effective);
+  if (missing.length === 0) return undefined;
+  const reasons = missing.map((name) => `${name} (${CAPABILITIES[name].use})`);
+  return `missing ${reasons.join(', ')}; run as root or grant them`;
+}

@@ -1,0 +1,18 @@
+import { release } from 'node:os';
+
+/** The oldest kernel the agent runs on: the first whose perf event links carry a cookie. */
+export const OLDEST_KERNEL = '5.15';
+
+/** `6.18.44-fc` → [6, 18]. */
+export function kernelVersion(text: string = release()): readonly [number, number] {
+  const match = /^(\d+)\.(\d+)/.exec(text);
+  if (!match) throw new Error(`Cannot read the kernel's version: ${text}`);
+  return [Number(match[1]), Number(match[2])];
+}
+
+/** True when this kernel is `wanted` ("6.6") or later. */
+export function kernelIsAtLeast(wanted: string, text: string = release()): boolean {
+  const [major, minor] = kernelVersion(text);
+  const [wantedMajor, wantedMinor] = kernelVersion(wanted);
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
