@@ -1,0 +1,39 @@
+import { test } from 'node:test';
+import type { Tier } from './support/agent.ts';
+import { assertSpansMatch } from './support/compare.ts';
+import { runLoad } from './support/load.ts';
+import { Session } from './support/session.ts';
+import type { Program } from './support/target.ts';
+
+interface Case {
+  readonly program: Program;
+  readonly tls: boolean;
+  readonly tiers: readonly Tier[];
+}
+
+const BOTH: readonly Tier[] = ['socket', 'library'];
+
+const CASES: readonly Case[] = [
+  ...(['axum08', 'axum07', 'axum06', 'hyper1', 'hyper014'] as const).flatMap((program) => [
+    { program, tls: false, tiers: BOTH },
+    { program, tls: true, tiers: ['auto'] as const },
+  ]),
+  { program: 'actix4', tls: false, tiers: ['auto'] },
+  { program: 'stdhttp', tls: false, tiers: ['auto'] },
+];
+
+const REQUESTS = 10_000;
+
+for (const { program, tls, tiers } of CASES) {
+  const runtimes =
+    program === 'stdhttp' || program === 'actix4' ? (['multi'] as const) : (['multi', 'current'] as const);
+  for (const runtime of runtimes) {
+    for (const tier of tiers) {
+      test(`${program}${tls ? ' over TLS' : ''}, ${runtime} runtime, tier ${tier}: one right span a request`, async () => {
+        using session = await Session.start({ program, tls, runtime }, { tier });
+        const records = await runLoad(session.target, { count: REQUESTS });
+        assertSpansMatch(await session.finish(), records, session.target);
+      });
+    }
+  }
+}

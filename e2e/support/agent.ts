@@ -1,0 +1,30 @@
+import { agentProgram } from './built.ts';
+import { Child, type ChildOptions, type Ending } from './child.ts';
+
+export type Tier = 'auto' | 'socket' | 'library';
+
+/** A running agent that has attached; `stop` asks it to detach and flush. */
+export interface Agent extends Disposable {
+  readonly child: Child;
+  /** Fails unless the agent ends with code 0. */
+  stop(): Promise<Ending>;
+}
+
+export function agentCommand(args: readonly string[], options: ChildOptions = {}): Child {
+  return new Child(process.execPath, [agentProgram, ...args], options);
+}
+
+export async function startAgent(args: readonly string[], env: Record<string, string>): Promise<Agent> {
+  const child = agentCommand(['run', ...args], { env });
+  await child.waitFor('stderr', /\bready\b/);
+  return {
+    child,
+    stop: async () => {
+      const ending = await child.stop();
+      if (ending.code !== 0)
+        throw new Error(`The agent ended with ${JSON.stringify(ending)}: ${child.stderr}`);
+      return ending;
+    },
+    [Symbol.dispose]: () => child[Symbol.dispose](),
+  };
+}

@@ -1,0 +1,152 @@
+import type { LoadRecord } from './load.ts';
+import type { Attributes, AttributeValue, Span } from './otlp.ts';
+import type { Program, Target } from './target.ts';
+
+/** What a span must say. `optional` may be absent, but not different. */
+export interface Expected {
+  readonly name: string | undefined;
+  readonly statusCode: number;
+  readonly required: Attributes;
+  readonly optional: Attributes;
+  /** Must be there with any value that isn't empty. */
+  readonly present: readonly string[];
+}
+
+const KNOWN_METHODS = 'CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' ');
+
+/** Route of each load kind in axum 0.8 syntax; kinds that no route takes are missing. */
+const ROUTES: Readonly<Record<string, string>> = {
+  root: '/',
+  items: '/items/{id}',
+  pipeline: '/items/{id}',
+  'odd-method': '/items/{id}',
+  orders: '/api/v1/orders/{id}',
+  svc: '/svc/inner/{id}',
+  slow: '/slow/{ms}/{id}',
+  status: '/status/{code}/{id}',
+  stream: '/stream/{count}/{id}',
+  early: '/early/{id}',
+  panic: '/panic/{id}',
+  upgrade: '/upgrade/{id}',
+  hang: '/hang/{id}',
+  reset: '/hang/{id}',
+  'echo-length': '/echo/{id}',
+  'echo-chunked': '/echo/{id}',
+  'echo-evil': '/echo/{id}',
+  'echo-evil-chunked': '/echo/{id}',
+  expect: '/echo/{id}',
+  users: '/users/{id}',
+  head: '/users/{id}',
+  'split-head': '/users/{id}',
+  'big-head': '/users/{id}',
+  http10: '/users/{id}',
+  close: '/users/{id}',
+};
+
+export function expectedRoute(program: Program, kind: string): string | undefined {
+  const route = ROUTES[kind];
+  if (route === undefined || !program.startsWith('axum')) return undefined;
+  return program === 'axum08' ? route : route.replaceAll(/\{(\w+)\}/g, ':$1');
+}
+
+export function expectedSpan(record: LoadRecord, target: Target): Expected {
+  const { program, tls } = target.options;
+  const route = expectedRoute(program, record.kind);
+  const answered = record.status !== null;
+  const known = KNOWN_METHODS.includes(record.method);
+  const method = known ? record.method : 'HTTP';
+  const [clientAddress, clientPort] = splitAddress(record.client);
+  const required: Record<string, AttributeValue> = {
+    'http.request.method': known ? record.method : '_OTHER',
+    ...(known ? {} : { 'http.request.method_original': record.method }),
+    ...urlAttributes(record),
+    'url.scheme': tls ? 'https' : 'http',
+    'network.protocol.version': record.version,
+    ...serverAttributes(record.host),
+    ...(record.userAgent === null ? {} : { 'user_agent.original': record.userAgent }),
+    ...(answered ? { 'http.response.status_code': record.status } : {}),
+    ...(answered && record.status >= 500 ? { 'error.type': `${record.status}` } : {}),
+    ...(answered && route !== undefined ? { 'http.route': route } : {}),
+  };
+  const peer = {
+    'client.address': clientAddress,
+    'network.peer.address': clientAddress,
+    'network.peer.port': clientPort,
+  };
+  return {
+    // A route is known from the moment of routing, but a request that is never answered may not get so far.
+    name: answered ? (route === undefined ? method : `${method} ${route}`) : undefined,
+    statusCode: !answered || record.status >= 500 ? 2 : 0,
+    required: { ...required, ...(tls ? {} : peer) },
+    optional: { ...(tls ? peer : {}), ...(route === undefined ? {} : { 'http.route': route }) },
+    present: answered ? [] : ['error.type'],
+  };
+}
+
+const REDACTED_KEYS =
+  /(^|&)(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|sig|X-Goog-Signature)=[^&]*/g;
+
+function urlAttributes(record: LoadRecord): Record<string, AttributeValue> {
+  if (record.method === 'CONNECT') return {};
+  const [path = '', query = ''] = record.target.split(/\?(.*)/s, 2);
+  return {
+    'url.path': path,
+    ...(query === '' ? {} : { 'url.query': query.replaceAll(REDACTED_KEYS, '$1$2=REDACTED') }),
+  };
+}
+
+function serverAttributes(host: string): Record<string, AttributeValue> {
+  const [address, port] = splitAddress(host);
+  return { 'server.address': address, 'server.port': port };
+}
+
+/** `127.0.0.1:80` or `[::1]:80`. */
+export function splitAddress(text: string): [string, number] {
+  const colon = text.lastIndexOf(':');
+  return [text.slice(0, colon).replaceAll(/[[\]]/g, ''), Number(text.slice(colon + 1))];
+}
+
+/** What is wrong with a span, in words; empty when nothing is. */
+export function differences(span: Span, expected: Expected): string[] {
+  const problems: string[] = [];
+  const check = (what: string, actual: unknown, wanted: unknown) => {
+    if (actual !== wanted)
+      problems.push(`${what} is ${JSON.stringify(actual)}, not ${JSON.stringify(wanted)}`);
+  };
+  check('kind', span.kind, 2);
+  check('status', span.statusCode, expected.statusCode);
+  if (expected.name !== undefined) check('name', span.name, expected.name);
+  for (const [key, wanted] of Object.entries(expected.required)) check(key, span.attributes[key], wanted);
+  for (const [key, actual] of Object.entries(span.attributes)) {
+    if (Object.hasOwn(expected.required, key)) continue;
+    if (Object.hasOwn(expected.optional, key)) check(key, actual, expected.optional[key]);
+    else if (!expected.present.includes(key))
+      problems.push(`${key} = ${JSON.stringify(actual)} is not expected`);
+  }
+  for (const key of expected.present) if (!span.attributes[key]) problems.push(`${key} is missing`);
+  return problems;
+}
+
+/** Nanoseconds by which the two clocks, converted, may disagree. */
+const CLOCK_TOLERANCE_NS = 5_000_000n;
+
+export function timeDifferences(span: Span, record: LoadRecord): string[] {
+  const problems: string[] = [];
+  const start = span.startNs - BigInt(record.startNs);
+  if (span.endNs < span.startNs) problems.push('it ends before it starts');
+  if (start < -CLOCK_TOLERANCE_NS) problems.push(`it starts ${-start} ns before the request`);
+  if (record.status === null) return problems;
+  const late = span.endNs - BigInt(record.endNs);
+  if (late > CLOCK_TOLERANCE_NS) problems.push(`it ends ${late} ns after the response`);
+  return problems;
+}
+
+export function traceDifferences(span: Span, traceparent: string | null): string[] {
+  if (traceparent === null)
+    return span.parentSpanId === '' ? [] : [`parent ${span.parentSpanId} was not sent`];
+  const [, traceId, parentId] = traceparent.split('-');
+  const problems: string[] = [];
+  if (span.traceId !== traceId) problems.push(`trace ${span.traceId} does not continue ${traceparent}`);
+  if (span.parentSpanId !== parentId) problems.push(`parent ${span.parentSpanId} is not of ${traceparent}`);
+  return problems;
+}

@@ -1,0 +1,67 @@
+import { type Agent, startAgent, type Tier } from './agent.ts';
+import { Collector, type CollectorOptions } from './collector.ts';
+import type { Span } from './otlp.ts';
+import { Scratch } from './scratch.ts';
+import { copyProgram, startTarget, type Target, type TargetOptions } from './target.ts';
+
+export interface SessionOptions {
+  readonly tier?: Tier;
+  readonly collector?: CollectorOptions;
+  /** Environment of the agent in addition to the endpoint. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A collector, a target and an agent that traces it, each of its own. */
+export class Session implements Disposable {
+  readonly scratch: Scratch;
+  readonly collector: Collector;
+  readonly target: Target;
+  readonly agent: Agent;
+
+  private constructor(held: Held) {
+    this.scratch = held.scratch;
+    this.collector = held.collector;
+    this.target = held.target;
+    this.agent = held.agent;
+  }
+
+  static async start(target: TargetOptions, options: SessionOptions = {}): Promise<Session> {
+    const held: Partial<Held> = {};
+    try {
+      held.scratch = new Scratch();
+      held.collector = await Collector.start(held.scratch, options.collector);
+      const executable = copyProgram(held.scratch, target.program, target.profile);
+      held.target = await startTarget(executable, target);
+      const env = { OTEL_EXPORTER_OTLP_ENDPOINT: held.collector.httpEndpoint, ...options.env };
+      const args = ['--exe', executable, ...(options.tier ? ['--tier', options.tier] : [])];
+      held.agent = await startAgent(args, env);
+      return new Session(held as Held);
+    } catch (error) {
+      release(held);
+      throw error;
+    }
+  }
+
+  /** Stops the agent, which flushes, then the Collector; returns all spans. */
+  async finish(): Promise<Span[]> {
+    await this.agent.stop();
+    return await this.collector.finish();
+  }
+
+  [Symbol.dispose](): void {
+    release(this);
+  }
+}
+
+interface Held {
+  scratch: Scratch;
+  collector: Collector;
+  target: Target;
+  agent: Agent;
+}
+
+/** In the opposite order of starting. */
+function release(held: Partial<Held>): void {
+  for (const resource of [held.agent, held.target, held.collector, held.scratch])
+    resource?.[Symbol.dispose]();
+}

@@ -1,0 +1,53 @@
+import { copyFileSync } from 'node:fs';
+import { type FixtureProfile, fixture } from './built.ts';
+import { Child } from './child.ts';
+import type { Scratch } from './scratch.ts';
+
+export const PROGRAMS = ['axum08', 'axum07', 'axum06', 'hyper1', 'hyper014', 'actix4', 'stdhttp'] as const;
+export type Program = (typeof PROGRAMS)[number];
+
+export interface TargetOptions {
+  readonly program: Program;
+  readonly tls?: boolean;
+  readonly runtime?: 'multi' | 'current';
+  readonly host?: string;
+  readonly port?: number;
+  readonly profile?: FixtureProfile;
+}
+
+export interface Target extends Disposable {
+  readonly child: Child;
+  readonly options: TargetOptions;
+  readonly executable: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A copy of the program in the test's own folder: `--exe` of the test then matches no other process. */
+export function copyProgram(scratch: Scratch, program: Program, profile: FixtureProfile = 'release'): string {
+  const executable = scratch.file(program);
+  copyFileSync(fixture(program, profile), executable);
+  return executable;
+}
+
+export function targetArguments(options: TargetOptions): string[] {
+  return [
+    ...(options.tls ? ['--tls'] : []),
+    ...['--runtime', options.runtime ?? 'multi'],
+    ...['--host', options.host ?? '127.0.0.1'],
+    ...['--port', `${options.port ?? 0}`],
+  ];
+}
+
+export async function startTarget(executable: string, options: TargetOptions): Promise<Target> {
+  const child = new Child(executable, targetArguments(options));
+  const [, port] = await child.waitFor('stdout', /^listening (\d+) pid \d+\n/);
+  return {
+    child,
+    options,
+    executable,
+    host: options.host ?? '127.0.0.1',
+    port: Number(port),
+    [Symbol.dispose]: () => child[Symbol.dispose](),
+  };
+}
