@@ -1,4 +1,4 @@
-import { attributeKey, type FlatAttributes, type Scope, type TracedProcess } from '../spans/span.ts';
+import type { FlatAttributes, Scope, TracedProcess } from '../spans/span.ts';
 import { ByteWriter, varintSize } from './byte-writer.ts';
 import { encodeAttributes } from './encode-span.ts';
 import type { EncodedSpan } from './encoded-span.ts';
@@ -136,8 +136,8 @@ const scopeFields = new WeakMap<Scope, Uint8Array>();
 function resourceField(process: TracedProcess): Uint8Array {
   let field = resourceFields.get(process);
   if (field === undefined) {
-    const attributes: FlatAttributes = Object.entries(process.resourceAttributes).flatMap(([key, value]) => [
-      attributeKey(key),
+    const attributes: FlatAttributes = Object.entries(process.resourceAttributes).flatMap(([name, value]) => [
+      { name, bytes: Buffer.from(name, 'utf8') },
       value,
     ]);
     field = encodeField(RESOURCE_SPANS.resource, (writer) => {

@@ -8,6 +8,7 @@ import { type BatchSink, createBatchSink } from './batch-sink.ts';
 import { type EncodedRequest, encodeRequests } from './encode-request.ts';
 import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
 import { OtlpExporter } from './otlp-exporter.ts';
+import { createGrpcSender } from './otlp-grpc.ts';
 import { createHttpSender } from './otlp-http.ts';
 import { ReadableRecord } from './readable-span.ts';
 import type { ExportSettings } from './settings.ts';
@@ -21,13 +22,16 @@ export interface Export {
   readonly shutdown: () => Promise<void>;
 }
 
-/** Throws `UserError` when the settings can't work: an unreadable certificate. */
-export function createExport(settings: ExportSettings, log: Log): Export {
+/**
+ * Throws `UserError` when the settings can't work: an unreadable certificate. `userAgent` (name/version) goes
+ * in front of the OTLP exporter's own.
+ */
+export function createExport(settings: ExportSettings, log: Log, userAgent = 'otel-rust-agent'): Export {
   // The processor reports failed exports here; they are counted and logged by the exporter.
   setGlobalErrorHandler((error) => log.debug(`OpenTelemetry SDK: ${messageOf(error)}`));
   const stats = emptyStats();
   const sinks: BatchSink[] = [];
-  if (settings.exporters.includes('otlp')) sinks.push(createOtlpSink(settings, log, stats));
+  if (settings.exporters.includes('otlp')) sinks.push(createOtlpSink(settings, log, stats, userAgent));
   return {
     sink: combine(sinks),
     stats: () => ({ ...stats }),
@@ -58,19 +62,20 @@ interface Encoding {
   readonly encode: (spans: readonly ReadableSpan[]) => Iterable<EncodedRequest>;
 }
 
-function createOtlpSink(settings: ExportSettings, log: Log, stats: MutableExportStats): BatchSink {
+function createOtlpSink(
+  settings: ExportSettings,
+  log: Log,
+  stats: MutableExportStats,
+  userAgent: string,
+): BatchSink {
   const { otlp, batch } = settings;
   // The processor stops waiting at its own time-out: an export that went on would pile up behind the next.
   const timeoutMs = Math.min(otlp.timeoutMs, batch.exportTimeoutMs);
   const { toQueued, encode } =
     otlp.protocol === 'http/json' ? jsonEncoding(settings) : protobufEncoding(settings);
-  const exporter = new OtlpExporter({
-    sender: createHttpSender(otlp, timeoutMs),
-    encode,
-    stats,
-    log,
-    timeoutMs,
-  });
+  const createSender = otlp.protocol === 'grpc' ? createGrpcSender : createHttpSender;
+  const sender = createSender(otlp, timeoutMs, userAgent);
+  const exporter = new OtlpExporter({ sender, encode, stats, log, timeoutMs });
   return createBatchSink(batch, exporter, toQueued, stats);
 }
 

@@ -70,7 +70,7 @@ export class OtlpExporter implements SpanExporter {
   abandon(reason: string): void {
     this.#closed = true;
     if (this.#options.stats.inFlight > 0) this.#lose(this.#options.stats.inFlight, reason);
-    this.#options.sender.abort();
+    this.#options.sender.close();
   }
 
   async forceFlush(): Promise<void> {

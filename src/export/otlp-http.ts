@@ -8,10 +8,9 @@ import type { EncodedRequest } from './encode-request.ts';
 import { exportOnce, passThrough, type Sender } from './sender.ts';
 import type { OtlpSettings } from './settings.ts';
 import { readTlsFiles } from './tls.ts';
-import { USER_AGENT } from './user-agent.ts';
 
 /** OTLP over HTTP: the SDK's transport, its retries and its time-outs. */
-export function createHttpSender(settings: OtlpSettings, timeoutMs: number): Sender {
+export function createHttpSender(settings: OtlpSettings, timeoutMs: number, userAgent: string): Sender {
   const json = settings.protocol === 'http/json';
   const { ca, key, cert } = readTlsFiles(settings);
   const createAgent = httpAgentFactoryFromOptions({
@@ -39,7 +38,7 @@ export function createHttpSender(settings: OtlpSettings, timeoutMs: number): Sen
       compression: settings.compression,
       timeoutMillis: timeoutMs,
       concurrencyLimit: 2,
-      userAgent: USER_AGENT,
+      userAgent,
       agentFactory: async (protocol) => {
         agent = await createAgent(protocol);
         return agent;
@@ -58,5 +57,6 @@ export function createHttpSender(settings: OtlpSettings, timeoutMs: number): Sen
       return rejected;
     },
     abort: () => agent?.destroy(),
+    close: () => agent?.destroy(),
   };
 }

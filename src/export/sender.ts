@@ -8,8 +8,10 @@ export interface Sender {
   readonly target: string;
   /** Spans the collector refused out of a request it took; throws when the request is lost. One at a time. */
   send(request: EncodedRequest): Promise<number>;
-  /** Gives up what is under way and closes connections. The sender stays usable. */
+  /** Gives up what is under way. The sender stays usable. */
   abort(): void;
+  /** Closes connections, for good. */
+  close(): void;
 }
 
 export type RequestDelegate = IOtlpExportDelegate<EncodedRequest>;

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import { messageOf, UserError } from '../base/errors.ts';
@@ -34,15 +35,15 @@ function read(what: string, path: string | undefined): Buffer | undefined {
 }
 
 function check({ ca, key, cert }: TlsFiles): void {
-  const checked = [
-    ['certificate', ca && { ca }],
-    ['client key and certificate', key && cert && { key, cert }],
-  ] as const;
-  for (const [what, options] of checked) {
-    try {
-      if (options) createSecureContext(options);
-    } catch (error) {
-      throw new UserError(`Cannot use the ${what} for the collector: ${messageOf(error)}`);
-    }
+  attempt('certificate', () => ca && new X509Certificate(ca));
+  attempt('client certificate', () => cert && new X509Certificate(cert));
+  attempt('client key and certificate', () => key && cert && createSecureContext({ key, cert }));
+}
+
+function attempt(what: string, use: () => unknown): void {
+  try {
+    use();
+  } catch (error) {
+    throw new UserError(`Cannot use the ${what} for the collector: ${messageOf(error)}`);
   }
 }
