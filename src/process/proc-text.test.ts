@@ -67,3 +67,16 @@ test('maps: file-backed mappings with a way to open them', () => {
   assert.equal(odd?.path, '/odd\nname');
   assert.deepEqual(rest, []);
 });
+
+test('maps: any damage costs lines, not the run', () => {
+  const position = fc.integer({ min: 0, max: MAPS.length - 1 });
+  fc.assert(
+    fc.property(position, fc.string({ minLength: 1, maxLength: 3 }), (at, damage) => {
+      const mappings = parseMappings(MAPS.slice(0, at) + damage + MAPS.slice(at + damage.length), '/proc/7');
+      assert(mappings.length <= 4);
+      for (const { start, end, offset, inode } of mappings) {
+        assert([start, end, offset, inode].every(Number.isFinite));
+      }
+    }),
+  );
+});
