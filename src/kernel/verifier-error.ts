@@ -9,13 +9,18 @@ const SHOWN_LINES = 6;
 export function explainVerifierLog(log: string, poisons: readonly string[]): string {
   const lines = log
     .split('\n')
-    .map((line) => line.trimEnd())
+    .map(withoutRegisters)
     .filter((line) => line !== '' && !isNoise(line));
   const source = lines.findLast((line) => line.startsWith(';'));
   const tail = lines.slice(-SHOWN_LINES);
   const shown = source && !tail.includes(source) ? [source, ...tail] : tail;
   const missing = poisonOf(log, poisons);
   return [...(missing ? [missing] : []), ...shown.map((line) => `  ${line}`)].join('\n');
+}
+
+/** `13: (0f) r0 += r1    ; R0=map_value(…` → `13: (0f) r0 += r1` */
+function withoutRegisters(line: string): string {
+  return line.replace(/^(\d+: \([0-9a-f]{2}\) .*?)\s*; (frame\d+: )?R.*$/, '$1').trimEnd();
 }
 
 function isNoise(line: string): boolean {
