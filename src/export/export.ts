@@ -5,6 +5,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { SpanRecord, SpanSink } from '../spans/span.ts';
 import { type BatchSink, createBatchSink } from './batch-sink.ts';
+import { type ConsoleOutput, createConsoleSink } from './console-sink.ts';
 import { type EncodedRequest, encodeRequests } from './encode-request.ts';
 import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
 import { OtlpExporter } from './otlp-exporter.ts';
@@ -22,16 +23,24 @@ export interface Export {
   readonly shutdown: () => Promise<void>;
 }
 
-/**
- * Throws `UserError` when the settings can't work: an unreadable certificate. `userAgent` (name/version) goes
- * in front of the OTLP exporter's own.
- */
-export function createExport(settings: ExportSettings, log: Log, userAgent = 'otel-rust-agent'): Export {
+export interface ExportOptions {
+  /** `name/version`, in front of the OTLP exporter's own. */
+  readonly userAgent?: string;
+  /** Where the console exporter prints; standard output when not given. */
+  readonly console?: ConsoleOutput;
+}
+
+/** Throws `UserError` when the settings can't work: an unreadable certificate. */
+export function createExport(settings: ExportSettings, log: Log, options: ExportOptions = {}): Export {
   // The processor reports failed exports here; they are counted and logged by the exporter.
   setGlobalErrorHandler((error) => log.debug(`OpenTelemetry SDK: ${messageOf(error)}`));
   const stats = emptyStats();
   const sinks: BatchSink[] = [];
-  if (settings.exporters.includes('otlp')) sinks.push(createOtlpSink(settings, log, stats, userAgent));
+  if (settings.exporters.includes('otlp'))
+    sinks.push(createOtlpSink(settings, log, stats, options.userAgent));
+  if (settings.exporters.includes('console')) {
+    sinks.push(createConsoleSink(settings.consoleFormat, options.console ?? standardOutput(), stats));
+  }
   return {
     sink: combine(sinks),
     stats: () => ({ ...stats }),
@@ -39,6 +48,11 @@ export function createExport(settings: ExportSettings, log: Log, userAgent = 'ot
       await Promise.all(sinks.map((sink) => sink.shutdown()));
     },
   };
+}
+
+function standardOutput(): ConsoleOutput {
+  const { stdout, env } = process;
+  return { print: (text) => stdout.write(text), colour: stdout.isTTY === true && !env.NO_COLOR };
 }
 
 function combine(sinks: readonly SpanSink[]): SpanSink {
@@ -66,7 +80,7 @@ function createOtlpSink(
   settings: ExportSettings,
   log: Log,
   stats: MutableExportStats,
-  userAgent: string,
+  userAgent = 'otel-rust-agent',
 ): BatchSink {
   const { otlp, batch } = settings;
   // The processor stops waiting at its own time-out: an export that went on would pile up behind the next.

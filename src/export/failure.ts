@@ -8,7 +8,11 @@ export function failureReason(error: unknown): string {
   if (error instanceof OTLPExporterError) return httpReason(error);
   // Connecting to a name with several addresses fails with one error for each, and no message of its own.
   if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0]);
-  return messageOf(error).split('\n', 1)[0] ?? '';
+  // grpc-js ends its message with an empty note.
+  return messageOf(error)
+    .split('\n', 1)
+    .join('')
+    .replace(/ Resolution note: $/, '');
 }
 
 function httpReason(error: OTLPExporterError): string {

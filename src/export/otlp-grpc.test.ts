@@ -11,11 +11,9 @@ import { flat, makeSpan, testSettings } from './test-support/spans.ts';
 import { tlsFile } from './test-support/tls/paths.ts';
 
 function start(env: Readonly<Record<string, string>>): Export {
-  return createExport(
-    testSettings({ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc', ...env }),
-    recordLog(),
-    'otel-rust-agent/1.2.3',
-  );
+  return createExport(testSettings({ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc', ...env }), recordLog(), {
+    userAgent: 'otel-rust-agent/1.2.3',
+  });
 }
 
 function addSpans(out: Export, count: number): void {

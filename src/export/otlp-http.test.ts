@@ -11,7 +11,7 @@ import { makeSpan, testSettings } from './test-support/spans.ts';
 import { tlsFile } from './test-support/tls/paths.ts';
 
 function start(env: Readonly<Record<string, string>>, log = recordLog()): Export {
-  return createExport(testSettings(env), log, 'otel-rust-agent/1.2.3');
+  return createExport(testSettings(env), log, { userAgent: 'otel-rust-agent/1.2.3' });
 }
 
 function addSpans(out: Export, count: number): void {
