@@ -87,7 +87,7 @@ const REDACTED_KEYS =
   /(^|&)(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|sig|X-Goog-Signature)=[^&]*/g;
 
 function urlAttributes(record: LoadRecord): Record<string, AttributeValue> {
-  if (record.method === 'CONNECT') return {};
+  if (record.method === 'CONNECT') return { 'url.path': '' };
   const [path = '', query = ''] = record.target.split(/\?(.*)/s, 2);
   return {
     'url.path': path,

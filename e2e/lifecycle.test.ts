@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { renameSync } from 'node:fs';
+import { test } from 'node:test';
+import { agentCommand, startAgent } from './support/agent.ts';
+import { Collector, freePort } from './support/collector.ts';
+import { assertSpansMatch, loadProblems, report, requestId, spanProblems } from './support/compare.ts';
+import { finishLoad, runLoad, startLoad } from './support/load.ts';
+import { pause, RawClient } from './support/raw-client.ts';
+import { Scratch } from './support/scratch.ts';
+import { Session } from './support/session.ts';
+import { copyProgram, startTarget, targetArguments } from './support/target.ts';
+
+const ATTACH_MS = 1_000;
+
+test('a program that starts later, restarts, and is rebuilt at the same path is picked up each time', async () => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const executable = copyProgram(scratch, 'axum08');
+  using agent = await startAgent(['--exe', executable], endpointOf(collector));
+  const problems: string[] = [];
+  const runs: [Awaited<ReturnType<typeof runLoad>>, Awaited<ReturnType<typeof startTarget>>][] = [];
+  for (const prefix of ['first', 'again', 'rebuilt']) {
+    if (prefix === 'rebuilt') renameSync(copyAside(scratch), executable);
+    using target = await startTarget(executable, { program: 'axum08' });
+    await pause(ATTACH_MS);
+    runs.push([await runLoad(target, { count: 300, prefix, concurrency: 4 }), target]);
+    await target.child.stop();
+  }
+  await agent.stop();
+  const spans = await collector.finish();
+  for (const [records, target] of runs) {
+    const prefix = /^[a-z]+/.exec(records[0]?.id ?? '')?.[0] ?? '?';
+    const own = spans.filter((span) => requestId(span).startsWith(prefix));
+    problems.push(...loadProblems(records, target), ...spanProblems(own, records, target));
+  }
+  report(problems);
+});
+
+/** The same program as another file: another inode, as after a build. */
+function copyAside(scratch: Scratch): string {
+  const path = scratch.file('axum08.new');
+  renameSync(copyProgram(scratch, 'axum08'), path);
+  return path;
+}
+
+test('a program started by the agent is traced from its first request', async () => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const executable = copyProgram(scratch, 'hyper1');
+  const options = { program: 'hyper1', port: await freePort() } as const;
+  const command = ['run', '--', executable, ...targetArguments(options)];
+  using agent = agentCommand(command, { env: endpointOf(collector) });
+  await agent.waitFor('stdout', /^listening \d+ pid \d+\n/m);
+  const target = {
+    ...options,
+    child: agent,
+    options,
+    executable,
+    host: '127.0.0.1',
+    [Symbol.dispose]: () => {},
+  };
+  const records = await runLoad(target, { count: 500, concurrency: 4 });
+  assert.deepEqual(await agent.stop(), { code: 0, signal: null });
+  assertSpansMatch(await collector.finish(), records, target);
+});
+
+test('--pid traces that process and not its twin', async () => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const executable = copyProgram(scratch, 'axum08');
+  using target = await startTarget(executable, { program: 'axum08' });
+  using twin = await startTarget(executable, { program: 'axum08' });
+  using agent = await startAgent(['--pid', `${target.child.pid}`], endpointOf(collector));
+  const records = await runLoad(target, { count: 500, concurrency: 4 });
+  await runLoad(twin, { count: 500, concurrency: 4, prefix: 'twin' });
+  await agent.stop();
+  assertSpansMatch(await collector.finish(), records, target);
+});
+
+test('two programs at once: each span has the resource of its own process', async () => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const [axum, hyper] = [copyProgram(scratch, 'axum08'), copyProgram(scratch, 'hyper014')];
+  using first = await startTarget(axum, { program: 'axum08' });
+  using second = await startTarget(hyper, { program: 'hyper014' });
+  using agent = await startAgent(['--exe', axum, '--exe', hyper], endpointOf(collector));
+  const loads = [
+    runLoad(first, { count: 1000, concurrency: 8, prefix: 'axum' }),
+    runLoad(second, { count: 1000, concurrency: 8, prefix: 'hyper' }),
+  ] as const;
+  const [axumRecords, hyperRecords] = await Promise.all(loads);
+  await agent.stop();
+  const spans = await collector.finish();
+  const of = (pid: number) => spans.filter((span) => span.resource['process.pid'] === pid);
+  assert.equal(of(first.child.pid).length + of(second.child.pid).length, spans.length);
+  assertSpansMatch(of(first.child.pid), axumRecords, first);
+  assertSpansMatch(of(second.child.pid), hyperRecords, second);
+});
+
+test('kill -9 of the agent under load: no request fails, and a new agent attaches', async () => {
+  using session = await Session.start({ program: 'axum08' });
+  using load = startLoad(session.target, { count: 1_000_000, durationMs: 3_000, concurrency: 16 });
+  await pause(1_000);
+  await session.agent.child.stop('SIGKILL');
+  await pause(500);
+  const env = endpointOf(session.collector);
+  using successor = await startAgent(['--exe', session.target.executable], env);
+  const disturbed = await finishLoad(load);
+  assert.ok(disturbed.length > 1000, `only ${disturbed.length} requests were made`);
+  report(loadProblems(disturbed, session.target));
+  const records = await runLoad(session.target, { count: 1000, prefix: 'after', concurrency: 8 });
+  await successor.stop();
+  const spans = (await session.collector.finish()).filter((span) => requestId(span).startsWith('after'));
+  assertSpansMatch(spans, records, session.target);
+});
+
+test('a target that is killed: its open request ends as an error', async () => {
+  using session = await Session.start({ program: 'axum08' });
+  using client = await RawClient.open(session.target);
+  await client.write('GET /hang/killed HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
+  await pause(200);
+  await session.target.child.stop('SIGKILL');
+  await pause(200);
+  await assertOpenRequestEnded(session, 'killed');
+});
+
+test('an agent that is stopped ends the requests that are open', async () => {
+  using session = await Session.start({ program: 'hyper1' });
+  using client = await RawClient.open(session.target);
+  await client.write('GET /hang/open HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
+  await pause(200);
+  await assertOpenRequestEnded(session, 'open');
+});
+
+async function assertOpenRequestEnded(session: Session, id: string): Promise<void> {
+  const spans = await session.finish();
+  assert.deepEqual(spans.map(requestId), [id]);
+  const [span] = spans;
+  assert.equal(span?.attributes['http.response.status_code'], undefined);
+  assert.ok(span?.attributes['error.type'], 'error.type is missing');
+  assert.equal(span.statusCode, 2);
+}
+
+const endpointOf = (collector: Collector) => ({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.httpEndpoint });
