@@ -1,4 +1,4 @@
-import { messageOf, UserError } from '../base/errors.ts';
+import { messageOf } from '../base/errors.ts';
 import { SHT_DYNSYM, SHT_SYMTAB } from '../elf/constants.ts';
 import { type ElfFile, findSection } from '../elf/elf.ts';
 import { findSymbolTable } from '../elf/symbols.ts';
@@ -40,7 +40,7 @@ export async function collectFacts(
   const dynsym = await scan(elf, SHT_DYNSYM, 'dynsym');
   const debugFile = await scan(debug?.elf, SHT_SYMTAB, 'debug-file');
   const tables = [symtab, dynsym, debugFile];
-  const content = await scanContent(elf, pause);
+  const content = await scanContent(elf, problems, pause);
   const rustc = identifyRustc(content.comment, content.rustcPaths);
   return {
     ...own,
@@ -75,7 +75,6 @@ async function scanTable(
   try {
     return { source, ...(await matchSymbols(elf, table, queries, pause)) };
   } catch (error) {
-    if (error instanceof UserError) throw error;
     problems.push(`Symbols of ${elf.name} not used. ${messageOf(error)}`);
     return nothing;
   }

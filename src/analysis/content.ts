@@ -1,9 +1,10 @@
+import { messageOf } from '../base/errors.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS } from '../elf/constants.ts';
 import { type ElfFile, findSection, sectionBytes } from '../elf/elf.ts';
 import { hasBytes } from '../elf/sections.ts';
 import { loadSegments } from '../elf/segments.ts';
 import { isInside } from '../elf/source.ts';
-import { type FoundCrate, PATH_OVERLAP, scanCratePaths } from '../rust/crates.ts';
+import { type FoundCrate, PATH_OVERLAP, scanCratePaths, startCrateScan } from '../rust/crates.ts';
 import { emptyRustcPaths, type RustcPaths, scanRustcPaths } from '../rust/rustc.ts';
 
 /** What the strings of a file tell about its sources and its compiler. */
@@ -24,9 +25,13 @@ const MAX_COMMENT = 1 << 16;
 const NO_STRINGS =
   /^\.(eh_frame|eh_frame_hdr|gcc_except_table|dynamic|got|got\.plt|init_array|fini_array|interp)$/;
 
-export async function scanContent(elf: ElfFile, pause: () => Promise<void>): Promise<Content> {
+export async function scanContent(
+  elf: ElfFile,
+  problems: string[],
+  pause: () => Promise<void>,
+): Promise<Content> {
   const rustcPaths = emptyRustcPaths();
-  const crates = new Map<string, FoundCrate>();
+  const crates = startCrateScan();
   for (const range of dataRanges(elf)) {
     for (const bytes of windows(elf, range)) {
       scanRustcPaths(bytes, rustcPaths);
@@ -34,7 +39,9 @@ export async function scanContent(elf: ElfFile, pause: () => Promise<void>): Pro
       await pause();
     }
   }
-  return { comment: readComment(elf), rustcPaths, crates };
+  if (crates.placesLeft === 0)
+    problems.push(`${elf.name} has too many source paths: some crates may be missing`);
+  return { comment: readComment(elf, problems), rustcPaths, crates: crates.found };
 }
 
 /** Read-only and initialised data; without section headers everything that is loaded. */
@@ -73,8 +80,13 @@ function* windows(elf: ElfFile, { offset, size }: Range): Generator<Buffer> {
   }
 }
 
-function readComment(elf: ElfFile): string {
+function readComment(elf: ElfFile, problems: string[]): string {
   const section = findSection(elf, '.comment');
   if (section === undefined || section.size > MAX_COMMENT) return '';
-  return sectionBytes(elf, section).toString('latin1');
+  try {
+    return sectionBytes(elf, section).toString('latin1');
+  } catch (error) {
+    problems.push(messageOf(error));
+    return '';
+  }
 }

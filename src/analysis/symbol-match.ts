@@ -1,4 +1,3 @@
-import { UserError } from '../base/errors.ts';
 import { STT_FUNC, STT_TLS } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/elf.ts';
 import { findStrings, stringWindows } from '../elf/strings.ts';
@@ -32,6 +31,9 @@ interface Candidate {
 const MAX_NAME = 1 << 16;
 /** Characters of demangled names a table may produce in all: real programs stay below a megabyte. */
 const MAX_DEMANGLED = 1 << 27;
+
+/** Names that pass the `contains` filter, and answers, in one table: thousands in a real one. */
+const MAX_FOUND = 1 << 18;
 
 type Pause = () => Promise<void>;
 
@@ -82,6 +84,8 @@ function addCandidate(
   const known = byStart.get(base + start);
   if (known !== undefined) known.queries.push(query);
   else if (end - start <= MAX_NAME) {
+    if (byStart.size >= MAX_FOUND)
+      throw new Error(`Cannot search the names: more than ${MAX_FOUND} pass the filters`);
     const mangled = bytes.toString('latin1', start, end);
     byStart.set(base + start, { start: base + start, end: base + end, mangled, queries: [query] });
   }
@@ -115,6 +119,8 @@ class Matcher {
     const name = this.#nameAt(chunk.nameOffset(index), candidate);
     for (const query of candidate.queries) {
       if (query.kind !== kind || !matches(query.pattern, name)) continue;
+      if (this.matches.length >= MAX_FOUND)
+        throw new Error(`Cannot answer: more than ${MAX_FOUND} symbols match`);
       this.matches.push({ query, name, value: chunk.value(index), size: chunk.size(index) });
     }
   }
@@ -138,7 +144,7 @@ class Matcher {
     const name = demangle(candidate.mangled.slice(nameOffset - candidate.start));
     this.#budget -= name.length + 64;
     if (this.#budget < 0)
-      throw new UserError(`Cannot demangle the symbols: names exceed ${MAX_DEMANGLED} characters in all`);
+      throw new Error(`Cannot demangle all names: they exceed ${MAX_DEMANGLED} characters`);
     this.#demangled.set(nameOffset, name);
     return name;
   }

@@ -19,7 +19,7 @@ export interface FoundCrate {
  */
 interface PathForm {
   readonly needle: Buffer;
-  /** Sticky; applied `before` bytes ahead of the needle's start. */
+  /** `at` is the needle's place in `text`. */
   readonly read: (text: string, at: number) => FoundCrate | undefined;
 }
 
@@ -27,24 +27,26 @@ const BEFORE = 200;
 const AFTER = 300;
 /** Windows given to `scanCratePaths` must overlap by this many bytes. */
 export const PATH_OVERLAP = BEFORE + AFTER;
+/** Places looked at in one file: a large program has a few thousand, a hostile one millions. */
+const MAX_PLACES = 50_000;
 
-const SEMVER = String.raw`\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?`;
-/** A crate's name has no dot, so the first `-<number>.` ends it: `sha-1-0.10.0` is sha-1 0.10.0. */
-const VERSIONED = `(?<name>[A-Za-z_][A-Za-z0-9_-]*)-(?<version>${SEMVER})`;
-const REST_OF_SOURCE = String.raw`[\w./+@=-]*?\.rs`;
+/** The registry's limit for names is 64 characters. A name has no dot, so `sha-1-0.10.0` is sha-1 0.10.0. */
+const NAME = '[A-Za-z_][A-Za-z0-9_-]{0,63}';
+const SUFFIX = '[0-9A-Za-z.-]{1,40}';
+const SEMVER = String.raw`\d{1,9}\.\d{1,9}\.\d{1,9}(?:-${SUFFIX})?(?:\+${SUFFIX})?`;
+const VERSIONED = `(?<name>${NAME})-(?<version>${SEMVER})`;
+const SOURCE_FILE = String.raw`[\w./+@=-]*?\.rs`;
+const CHECKOUT = String.raw`/git/checkouts/(?<name>[\w.-]{1,80}?)-[0-9a-f]{16}/[0-9a-f]{7,40}`;
 
 const REGISTRY = new RegExp(
-  String.raw`registry[/\\](?:src[/\\][\w.-]+[/\\]${VERSIONED}[/\\](?:${REST_OF_SOURCE})?)`,
+  String.raw`registry[/\\]src[/\\][\w.-]{1,80}[/\\]${VERSIONED}[/\\](?:${SOURCE_FILE})?`,
   'y',
 );
-const REGISTRY_FLAT = new RegExp(`registry/${VERSIONED}/${REST_OF_SOURCE}`, 'y');
-const GIT = new RegExp(
-  String.raw`/git/checkouts/(?<name>[\w.-]+?)-[0-9a-f]{16}/[0-9a-f]{7,40}/(?:[\w.-]+/)*?(?:(?<crate>[\w-]+)/)?src/${REST_OF_SOURCE}`,
-  'y',
-);
-const SEGMENT_BEFORE_SRC = new RegExp(`^(?:.*__)?${VERSIONED}$`);
-const VENDORED = /\/(?:vendor|third_party\/rust)\/([A-Za-z_][A-Za-z0-9_-]*)$/;
-const SRC_REST = new RegExp(`/src/${REST_OF_SOURCE}`, 'y');
+const REGISTRY_FLAT = new RegExp(`registry/${VERSIONED}/${SOURCE_FILE}`, 'y');
+const GIT = new RegExp(String.raw`${CHECKOUT}/(?:[\w.-]+/)*?(?:(?<crate>[\w-]+)/)?src/${SOURCE_FILE}`, 'y');
+const SEGMENT = new RegExp(`^${VERSIONED}$`);
+const VENDORED = new RegExp(`/(?:vendor|third_party/rust)/(?<name>${NAME})$`);
+const AFTER_SRC = new RegExp(`/src/${SOURCE_FILE}`, 'y');
 
 const FORMS: readonly PathForm[] = [
   {
@@ -55,17 +57,34 @@ const FORMS: readonly PathForm[] = [
   { needle: Buffer.from('/src/'), read: beforeSrc },
 ];
 
-/** Adds the crates whose paths lie in `bytes` to `found`, keyed by name and version; the first evidence stays. */
-export function scanCratePaths(bytes: Buffer, found: Map<string, FoundCrate>): void {
+/** The crates of one file, gathered window by window. */
+export interface CrateScan {
+  /** Keyed by name and version; the first evidence stays. */
+  readonly found: Map<string, FoundCrate>;
+  /** Places that may still be looked at; 0 means that the rest of the file was skipped. */
+  placesLeft: number;
+}
+
+export function startCrateScan(): CrateScan {
+  return { found: new Map(), placesLeft: MAX_PLACES };
+}
+
+/** Adds the crates whose paths lie in `bytes`. */
+export function scanCratePaths(bytes: Buffer, scan: CrateScan): void {
   for (const { needle, read } of FORMS) {
     for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + needle.length)) {
+      if (scan.placesLeft === 0) return;
+      scan.placesLeft -= 1;
       const start = Math.max(0, at - BEFORE);
       const crate = read(bytes.toString('latin1', start, at + AFTER), at - start);
-      if (crate === undefined) continue;
-      const key = `${crate.name}@${crate.version ?? ''}`;
-      if (!found.has(key)) found.set(key, crate);
+      if (crate !== undefined) add(scan.found, crate);
     }
   }
+}
+
+function add(found: Map<string, FoundCrate>, crate: FoundCrate): void {
+  const key = `${crate.name}@${crate.version ?? ''}`;
+  if (!found.has(key)) found.set(key, crate);
 }
 
 function matchAt(pattern: RegExp, text: string, at: number): FoundCrate | undefined {
@@ -76,20 +95,26 @@ function matchAt(pattern: RegExp, text: string, at: number): FoundCrate | undefi
   return { name, version: match.groups?.version, evidence: match[0] };
 }
 
+/** Reads the folder in front of `/src/` at `at`. It must follow a slash: else its first letters may be other text. */
 function beforeSrc(text: string, at: number): FoundCrate | undefined {
-  SRC_REST.lastIndex = at;
-  const rest = SRC_REST.exec(text)?.[0];
+  AFTER_SRC.lastIndex = at;
+  const rest = AFTER_SRC.exec(text)?.[0];
   const slash = text.lastIndexOf('/', at - 1);
-  if (rest === undefined || slash < 0) return undefined;
-  const segment = text.slice(slash + 1, at);
-  const versioned = SEGMENT_BEFORE_SRC.exec(segment)?.groups;
-  if (versioned?.name) {
-    return { name: versioned.name, version: versioned.version, evidence: `/${segment}${rest}` };
-  }
+  if (rest === undefined || slash < 0 || at === 0) return undefined;
+  const folder = text.slice(slash + 1, at);
+  const versioned = SEGMENT.exec(withoutBazelPrefix(text, slash, folder))?.groups;
+  if (versioned?.name)
+    return { name: versioned.name, version: versioned.version, evidence: `/${folder}${rest}` };
   const vendored = VENDORED.exec(text.slice(0, at));
-  return vendored?.[1]
-    ? { name: vendored[1], version: undefined, evidence: `${vendored[0]}${rest}` }
-    : undefined;
+  const name = vendored?.groups?.name;
+  return vendored && name ? { name, version: undefined, evidence: `${vendored[0]}${rest}` } : undefined;
+}
+
+/** Bazel's rules_rust names the folder `external/<repository>__<crate>-<version>`. */
+function withoutBazelPrefix(text: string, slash: number, folder: string): string {
+  if (!text.slice(0, slash).endsWith('external')) return folder;
+  const separator = folder.lastIndexOf('__');
+  return separator < 0 ? folder : folder.slice(separator + 2);
 }
 
 /**

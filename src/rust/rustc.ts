@@ -21,6 +21,8 @@ const COMMIT_PATH = /\/rustc\/([0-9a-f]{40})\//y;
 const VERSION_NEEDLE = Buffer.from('/rustc-');
 const VERSION_PATH = /\/rustc-(\d+\.\d+\.\d+[\w.+-]*?)(?:-src)?\/library\//y;
 const LONGEST = 64;
+/** Different compilers counted in one file: one or two in a real one. */
+const MAX_NAMED = 100;
 
 export function emptyRustcPaths(): RustcPaths {
   return { commits: new Map(), versions: new Map() };
@@ -36,7 +38,7 @@ function count(bytes: Buffer, needle: Buffer, pattern: RegExp, into: Map<string,
   for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + needle.length)) {
     pattern.lastIndex = 0;
     const value = pattern.exec(bytes.toString('latin1', at, at + LONGEST))?.[1];
-    if (value !== undefined) into.set(value, (into.get(value) ?? 0) + 1);
+    if (value !== undefined && into.size < MAX_NAMED) into.set(value, (into.get(value) ?? 0) + 1);
   }
 }
 
