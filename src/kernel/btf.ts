@@ -153,18 +153,26 @@ export class Btf {
     return this.#words[position + index] ?? 0;
   }
 
-  /** Chains of ids by name offset, built at the first question: name lookups on 150,000 types take a scan else. */
   #collect(nameOffset: number, ids: number[]): void {
-    if (!this.#firstByName || !this.#nextByName) {
-      this.#firstByName = new Int32Array(this.strings.length);
-      this.#nextByName = new Int32Array(this.count);
-      for (let id = 1; id < this.count; id += 1) {
-        const offset = this.#word(id, 0);
-        this.#nextByName[id] = this.#firstByName[offset] ?? 0;
-        if (offset < this.strings.length) this.#firstByName[offset] = id;
-      }
+    if (!this.#firstByName || !this.#nextByName) this.#indexNames();
+    const next = this.#nextByName;
+    for (let id = this.#firstByName?.[nameOffset] ?? 0; id !== 0; id = next?.[id] ?? 0) ids.push(id);
+  }
+
+  /** Chains of ids by name offset, built at the first question: without them each lookup scans all types. */
+  #indexNames(): void {
+    const first = new Int32Array(this.strings.length);
+    const next = new Int32Array(this.count);
+    const words = this.#words;
+    const positions = this.#positions;
+    for (let id = 1; id < positions.length; id += 1) {
+      const offset = words[positions[id] ?? 0] ?? 0;
+      if (offset >= first.length) continue; // a damaged name; reading it says so
+      next[id] = first[offset] ?? 0;
+      first[offset] = id;
     }
-    for (let id = this.#firstByName[nameOffset] ?? 0; id !== 0; id = this.#nextByName[id] ?? 0) ids.push(id);
+    this.#firstByName = first;
+    this.#nextByName = next;
   }
 }
 
