@@ -29,7 +29,7 @@ const RULES: Readonly<Record<string, Rule>> = {
 };
 
 /** Wiring: the files straight in src, and what only they and the commands use. */
-const UNRESTRICTED = ['.', 'cli', 'config'];
+const UNRESTRICTED = ['.', 'agent', 'cli', 'config'];
 
 /** Packages that are heavy or native, and the only folders that may know them. */
 const PACKAGES: readonly (readonly [pattern: RegExp, folders: readonly string[]])[] = [
@@ -168,7 +168,7 @@ test('ARCHITECTURE.md has a row for every folder of src', () => {
   const folders = [...new Set(sourceFiles().map((file) => folderOf(relative('.', file))))].filter(
     (name) => name !== '.',
   );
-  const wiring = ['config']; // stands there as src/config.ts
+  const wiring = ['agent', 'config']; // they stand there as src/agent.ts and src/config.ts
   assert.deepEqual(
     folders.filter((folder) => !documented.includes(folder) && !wiring.includes(folder)),
     [],

@@ -3,7 +3,7 @@ import { COMMANDS, type CommandName, type OptionTable } from './options.ts';
 const WIDTH = 100;
 const EXIT_CODES = [
   'Exit codes: 0 done or stopped by a signal, 1 unexpected error (doctor: tracing cannot work),',
-  '2 bad input or a missing privilege.',
+  '2 bad input or a missing privilege. With -- <command>: the exit code of the command when it ends.',
 ];
 
 /** The text of `--help`, for the program or for one command; ends with a newline. */

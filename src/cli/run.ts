@@ -1,13 +1,8 @@
+import type { StartCommand } from '../agent/child.ts';
 import { UserError } from '../base/errors.ts';
 import type { RunFlags } from './args.ts';
 import { findCommand } from './find-command.ts';
 import { readVersions } from './version.ts';
-
-/** The program behind `--`: the file to execute and the words it gets as argv. */
-export interface StartCommand {
-  readonly file: string;
-  readonly argv: readonly string[];
-}
 
 export async function run(flags: RunFlags): Promise<number> {
   const command = startCommand(flags.command);

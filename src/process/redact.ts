@@ -7,8 +7,8 @@ const MAX_WORD = 16_384;
 
 /**
  * Command-line words with obvious secrets replaced: values of `--password x`, `--api-key=x`, `DB_TOKEN=x`,
- * `?token=x`, `Authorization: x`, and the user part of URLs. A secret under a name that doesn't say so, or behind a one-letter option,
- * passes through.
+ * `?token=x`, `Authorization: x`, and the user part of URLs. A secret under a name that doesn't say so, or
+ * behind a one-letter option, passes through.
  */
 export function redactArguments(words: readonly string[]): string[] {
   const kept: string[] = [];

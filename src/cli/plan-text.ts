@@ -1,0 +1,83 @@
+import type { Datum, Plan, ProbeSite, SourceChoice } from '../plan/plan.ts';
+
+/** A plan for a person: what spans will hold, then the sites, the layouts, and what is missing and why. */
+export function planText(file: string, plan: Plan, problems: readonly string[]): string {
+  const lines = [
+    file,
+    ...plan.sources.map((choice) => `  ${LABELS[choice.datum]}: ${choiceText(choice)}`),
+    ...section('Libraries', libraryLines(plan)),
+    ...section(`Probe sites: ${plan.probes.length}`, plan.probes.flatMap(probeLines)),
+    ...section('Layouts', layoutLines(plan)),
+    ...section(
+      'Missing',
+      plan.missing.map(({ hook, reason }) => `${hook}: ${reason}`),
+    ),
+    ...problems.map((problem) => `warning: ${problem}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+const LABELS: Readonly<Record<Datum, string>> = {
+  'http.server.plaintext': 'HTTP/1 server spans',
+  'http.server.tls': 'HTTPS server spans',
+  'http.route': 'routes',
+  'tokio.task': 'Tokio tasks',
+  panic: 'panics',
+};
+
+function choiceText({ source, reason }: SourceChoice): string {
+  return source === 'none' ? `no (${reason})` : `yes, ${SOURCES[source]} (${reason})`;
+}
+
+const SOURCES = {
+  socket: 'from sockets',
+  library: 'from probes in the program',
+  'tls-slot': 'from thread-local storage',
+} as const;
+
+function section(title: string, lines: readonly string[]): readonly string[] {
+  return lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)];
+}
+
+function libraryLines({ libraries, binary }: Plan): readonly string[] {
+  const rustc = binary.rustcVersion ?? binary.rustcCommit;
+  const names = libraries.map(({ name, version }) => `${name} ${version ?? '(version unknown)'}`);
+  return [...names, ...(rustc === undefined ? [] : [`rustc ${rustc}`])];
+}
+
+function probeLines(probe: ProbeSite): readonly string[] {
+  const place = probe.functionOffset === 0 ? '' : ` + 0x${probe.functionOffset.toString(16)}`;
+  const file = `file offset 0x${probe.fileOffset.toString(16)}`;
+  return [
+    `${probe.hook}  0x${probe.svma.toString(16)}  ${probe.instruction}  (${probe.cost})`,
+    `  ${probe.functionName}${place}`,
+    `  ${probe.evidence}; ${file}; runs ${probe.program}`,
+  ];
+}
+
+function layoutLines({ layout, taskSlot, routeTable }: Plan): readonly string[] {
+  const lines: string[] = [];
+  if (layout) lines.push(`hyper: ${members(layout)}`);
+  if (taskSlot) {
+    const tag = taskSlot.tagOffset === undefined ? 'none (0 = no task)' : taskSlot.tagOffset;
+    lines.push(
+      `Tokio task id: fs ${signed(taskSlot.threadPointerOffset)}, tag ${tag}, id ${taskSlot.idOffset}`,
+    );
+    lines.push(`  ${taskSlot.evidence}`);
+  }
+  if (routeTable) {
+    const { evidence, ...offsets } = routeTable;
+    lines.push(`axum routes: ${members(offsets)}`, `  ${evidence}`);
+  }
+  return lines;
+}
+
+function members(record: object): string {
+  return Object.entries(record)
+    .map(([name, offset]) => `${name} ${offset}`)
+    .join(', ');
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '-' : '+'} 0x${Math.abs(value).toString(16)}`;
+}
