@@ -1,0 +1,172 @@
+/** What generate-layouts.mjs builds and which members it asks each program's DWARF for. */
+
+/** Field order is the compiler's choice: one row for each of these that can build the version. */
+export const OLD_RUSTC = '1.75.0';
+export const NEW_RUSTC = '1.95.0';
+/** std's thread-local storage changed between these. */
+const BETWEEN = ['1.70.0', '1.77.2', '1.79.0', '1.80.1', '1.81.0', '1.85.1', '1.90.0'];
+
+const CONTEXT = 'tokio::runtime::context::Context';
+/** What a `thread_local!` holds its value in, by version of std; the symbol's size tells which one it is. */
+const STORAGE = [
+  CONTEXT,
+  `std::sys::thread_local::native::eager::Storage<${CONTEXT}>`,
+  `std::sys::thread_local::native::lazy::Storage<${CONTEXT}, ()>`,
+  `std::sys::thread_local::fast_local::eager::Storage<${CONTEXT}>`,
+  `std::sys::thread_local::fast_local::lazy::Storage<${CONTEXT}, ()>`,
+  `std::sys::thread_local::fast_local::Key<${CONTEXT}>`,
+  `std::sys::pal::common::thread_local::fast_local::Key<${CONTEXT}>`,
+  `std::sys::common::thread_local::fast_local::Key<${CONTEXT}>`,
+  `std::sys::common::thread_local::fast::Key<${CONTEXT}>`,
+  `std::thread::local::fast::Key<${CONTEXT}>`,
+];
+
+const hyperMember = (type, ...path) => ({ types: [`hyper::proto::${type}`], path });
+const ENCODE = 'h1::Encode<http::status::StatusCode>';
+const hyperMembers = {
+  parseContextReqMethod: hyperMember('h1::ParseContext', 'req_method'),
+  encodeHead: hyperMember(ENCODE, 'head'),
+  encodeReqMethod: hyperMember(ENCODE, 'req_method'),
+  headStatus: hyperMember('MessageHead<http::status::StatusCode>', 'subject'),
+  bytesMutPointer: { types: ['bytes::bytes_mut::BytesMut'], path: ['ptr'] },
+  bytesMutLength: { types: ['bytes::bytes_mut::BytesMut'], path: ['len'] },
+};
+
+const ARC = 'alloc::sync::Arc<str, alloc::alloc::Global>';
+const MAP = 'std::collections::hash::map::HashMap';
+const tables = [ARC, 'alloc::sync::Arc<str>'].flatMap((arc) => [
+  `${MAP}<axum::routing::RouteId, ${arc}, std::hash::random::RandomState, alloc::alloc::Global>`,
+  `${MAP}<axum::routing::RouteId, ${arc}, std::hash::random::RandomState>`,
+  `${MAP}<axum::routing::RouteId, ${arc}, std::collections::hash::map::RandomState>`,
+]);
+const buckets = [`(axum::routing::RouteId, ${ARC})`, '(axum::routing::RouteId, alloc::sync::Arc<str>)'];
+const table = (...path) => ({ types: tables, path: ['base', 'table', 'table', ...path] });
+const bucket = (...path) => ({ types: buckets, path });
+
+const tokioMembers = {
+  context: { types: [CONTEXT], path: [] },
+  taskId: { types: [CONTEXT], path: ['current_task_id', '~tokio::runtime::task::id::Id'] },
+  taskIdOption: { types: [CONTEXT], path: ['current_task_id'] },
+  ...Object.fromEntries(
+    STORAGE.map((type) => [type, { types: [type], path: [`~${CONTEXT}`], optional: true }]),
+  ),
+};
+const tokio = (features) => (version) => ({ tokio: { version, features } });
+
+const HYPER_014 = '0 2 4 8 12 14 15 16 17 18 19 20 23 24 26 27 28 30 32'
+  .split(' ')
+  .map((patch) => `0.14.${patch}`);
+const hyper014 = (features) => (version) => ({
+  hyper: { version, features },
+  tokio: { version: '1', features: ['rt', 'io-util'] },
+});
+const hyper1 = (features) => (version) => ({ hyper: { version, features } });
+
+/** `versions` are built with the newest compiler, `old` with an old one, `compilers` with those named. */
+export const LIBRARIES = [
+  {
+    library: 'tokio',
+    program: 'tokio.rs',
+    variants: { 'rt-multi-thread': tokio(['rt-multi-thread']) },
+    versions: [
+      '1.24.2',
+      '1.28.2',
+      '1.32.1',
+      '1.36.0',
+      '1.37.0',
+      '1.38.2',
+      '1.39.3',
+      '1.40.0',
+      '1.44.2',
+      '1.48.0',
+      '1.54.1',
+    ],
+    old: ['1.24.2', '1.28.2', '1.32.1', '1.36.0', '1.40.0', '1.44.2', '1.48.0'],
+    compilers: { '1.28.2': BETWEEN, '1.40.0': BETWEEN },
+    members: tokioMembers,
+  },
+  {
+    library: 'tokio',
+    program: 'tokio.rs',
+    variants: { full: tokio(['full']) },
+    versions: ['1.28.2', '1.40.0', '1.54.1'],
+    old: ['1.28.2', '1.40.0'],
+    members: tokioMembers,
+  },
+  {
+    library: 'tokio',
+    program: 'tokio_current_thread.rs',
+    variants: { rt: tokio(['rt']) },
+    versions: ['1.28.2', '1.40.0', '1.54.1'],
+    old: ['1.28.2', '1.40.0'],
+    members: tokioMembers,
+  },
+  {
+    library: 'hyper',
+    program: 'hyper014.rs',
+    variants: { 'server http1 runtime': hyper014(['server', 'http1', 'runtime']) },
+    versions: HYPER_014,
+    old: ['0.14.14', '0.14.20', '0.14.27', '0.14.32'],
+    members: hyperMembers,
+  },
+  {
+    library: 'hyper',
+    program: 'hyper014.rs',
+    variants: { 'server http1': hyper014(['server', 'http1']), full: hyper014(['full']) },
+    versions: ['0.14.14', '0.14.20', '0.14.32'],
+    old: ['0.14.32'],
+    members: hyperMembers,
+  },
+  {
+    library: 'hyper',
+    program: 'hyper1.rs',
+    variants: { 'server http1': hyper1(['server', 'http1']) },
+    versions: [
+      '1.0.1',
+      '1.1.0',
+      '1.2.0',
+      '1.3.1',
+      '1.4.1',
+      '1.5.2',
+      '1.6.0',
+      '1.7.0',
+      '1.8.1',
+      '1.9.0',
+      '1.10.1',
+      '1.11.1',
+      '1.12.0',
+    ],
+    old: ['1.0.1', '1.3.1', '1.5.2', '1.6.0', '1.8.1'],
+    members: hyperMembers,
+  },
+  {
+    library: 'hyper',
+    program: 'hyper1.rs',
+    variants: { full: hyper1(['full']) },
+    versions: ['1.0.1', '1.5.2', '1.6.0', '1.12.0'],
+    old: ['1.6.0'],
+    members: hyperMembers,
+  },
+  {
+    library: 'axum',
+    program: 'axum.rs',
+    variants: {
+      'matched-path': (version) => ({
+        axum: { version, 'default-features': false, features: ['matched-path'] },
+        http: version.startsWith('0.6') ? '0.2' : '1',
+        'tower-service': '0.3',
+      }),
+    },
+    versions: ['0.6.1', '0.6.20', '0.7.0', '0.7.9', '0.8.0', '0.8.9'],
+    old: ['0.6.20', '0.7.9', '0.8.0'],
+    members: {
+      controlPointer: table('ctrl'),
+      bucketMask: table('bucket_mask'),
+      bucket: bucket(),
+      routeId: bucket('@0'),
+      templatePointer: bucket('@1', 'ptr', 'pointer', 'data_ptr'),
+      templateLength: bucket('@1', 'ptr', 'pointer', 'length'),
+      arcHeader: { types: ['alloc::sync::ArcInner<str>'], path: ['data'] },
+    },
+  },
+];

@@ -1,0 +1,22 @@
+import type { Library } from '../library.ts';
+
+/** The thread's runtime context: which task is running is read from it, without a probe. */
+export const tokio: Library = {
+  name: 'tokio',
+  queries: [
+    {
+      // CONTEXT::__getit::VAL, CONTEXT::{{constant}}::{{closure}}::VAL, …::__RUST_STD_INTERNAL_VAL, by std version.
+      id: 'tokio.context',
+      kind: 'tls',
+      contains: ['tokio', 'runtime', 'context', 'CONTEXT'],
+      pattern: /^tokio::runtime::context::CONTEXT::\S*(?:VAL|__KEY)$/,
+    },
+    {
+      id: 'tokio.multi_thread',
+      kind: 'function',
+      contains: ['tokio', 'scheduler', 'multi_thread'],
+      pattern: /tokio::runtime::scheduler::multi_thread::/,
+    },
+  ],
+  hooks: [],
+};

@@ -1,0 +1,58 @@
+import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts';
+import { fileOffset, svma } from '../base/address.ts';
+import { type Hook, hasSymbols } from '../libraries/library.ts';
+import { chooseSite } from '../x86/site.ts';
+import type { MissingHook, ProbeSite } from './plan.ts';
+
+export interface HookSites {
+  readonly probes: readonly ProbeSite[];
+  readonly missing: readonly MissingHook[];
+}
+
+/** Code read for a function whose symbol has no size. */
+const UNKNOWN_SIZE_WINDOW = 256;
+/** Real functions stay far below; a hostile symbol must not cost seconds of decoding. */
+const MAX_FUNCTION_SIZE = 1 << 20;
+
+/** One site in each function that answers the hook, or the reason why there is none. */
+export function hookSites(hook: Hook, facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const functions = distinct(facts.functions[hook.query] ?? []);
+  if (functions.length === 0)
+    return { probes: [], missing: [{ hook: hook.name, reason: whyNoFunction(facts) }] };
+  const sites = functions.map((one) => siteIn(one, hook, readCode));
+  return {
+    probes: sites.flatMap((site) => ('reason' in site ? [] : [site])),
+    missing: sites.flatMap((site) => ('reason' in site ? [site] : [])),
+  };
+}
+
+function siteIn(one: FunctionFact, hook: Hook, readCode: CodeReader): ProbeSite | MissingHook {
+  const size = Math.min(one.size === 0 ? UNKNOWN_SIZE_WINDOW : one.size, MAX_FUNCTION_SIZE);
+  const code = readCode(one.svma, size);
+  if (!code) return { hook: hook.name, reason: `the code of ${one.name} is not in the file` };
+  const site = chooseSite(code, one.size, hook.arguments);
+  if ('reason' in site) return { hook: hook.name, reason: `no site in ${one.name}: ${site.reason}` };
+  return {
+    hook: hook.name,
+    program: hook.program,
+    svma: svma(code.svma + site.offset),
+    fileOffset: fileOffset(code.fileOffset + site.offset),
+    functionName: one.name,
+    functionOffset: site.offset,
+    instruction: site.instruction,
+    cost: site.cost,
+    evidence: `${SOURCES[one.source]} symbol, ${one.size} bytes`,
+  };
+}
+
+const SOURCES = { symtab: '.symtab', dynsym: '.dynsym', 'debug-file': 'debug file' } as const;
+
+/** Identical functions that the linker folded into one have several names: one probe. */
+function distinct(functions: readonly FunctionFact[]): readonly FunctionFact[] {
+  return functions.filter((one, index) => functions.findIndex((other) => other.svma === one.svma) === index);
+}
+
+function whyNoFunction(facts: BinaryFacts): string {
+  if (!hasSymbols(facts)) return 'the program is stripped (no .symtab) and no separate debug file was found';
+  return 'no such function: inlined (fat link-time optimisation), or the program does not use it';
+}
