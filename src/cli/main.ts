@@ -38,24 +38,17 @@ async function execute(command: Command, output: Output): Promise<number> {
       output.out(`otel-rust-agent ${(await import('./version.ts')).readVersions().agent}\n`);
       return 0;
     case 'inspect':
-      return exitCode(
-        await (await import('./inspect.ts')).inspect(command.file, { json: command.json }, output.out),
-      );
+      return (await import('./inspect.ts')).inspect(command.file, { json: command.json }, output.out);
     case 'plan':
-      return exitCode(
-        await (await import('./plan.ts')).planCommand(command.file, { json: command.json }, output.out),
-      );
+      return (await import('./plan.ts')).planCommand(command.file, { json: command.json }, output.out);
     case 'doctor':
-      return exitCode(await (await import('./doctor.ts')).doctor({ json: command.json }, output.out));
+      return (await import('./doctor.ts')).doctor({ json: command.json }, output.out);
     case 'run':
       return (await import('./run.ts')).run(command.flags);
     default:
       return assertUnreachable(command);
   }
 }
-
-/** Commands that can only succeed or throw return nothing. */
-const exitCode = (result: unknown): number => (typeof result === 'number' ? result : 0);
 
 function report(error: unknown, output: Output, argv: readonly string[]): number {
   const message = messageOf(error).trim();
