@@ -40,7 +40,10 @@ export async function collectFacts(
   const dynsym = await scan(elf, SHT_DYNSYM, 'dynsym');
   const debugFile = await scan(debug?.elf, SHT_SYMTAB, 'debug-file');
   const tables = [symtab, dynsym, debugFile];
-  const content = await scanContent(elf, problems, pause);
+  const content = await scanContent(elf, debug?.elf, problems, pause);
+  if (debug === undefined && findSection(elf, '.gnu_debugdata') !== undefined) {
+    problems.push(`${elf.name} has symbols in .gnu_debugdata (xz), which are not read`);
+  }
   const rustc = identifyRustc(content.comment, content.rustcPaths);
   return {
     ...own,
@@ -56,7 +59,7 @@ export async function collectFacts(
     isRust:
       rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES)),
     rustc,
-    crates: sortCrates(content.crates),
+    crates: sortCrates([...content.crates.values(), ...content.audited]),
     ...collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0),
   };
 }

@@ -4,6 +4,7 @@ import { type ElfFile, findSection, sectionBytes } from '../elf/elf.ts';
 import { hasBytes } from '../elf/sections.ts';
 import { loadSegments } from '../elf/segments.ts';
 import { isInside } from '../elf/source.ts';
+import { parseAudit } from '../rust/audit.ts';
 import { type FoundCrate, PATH_OVERLAP, scanCratePaths, startCrateScan } from '../rust/crates.ts';
 import { emptyRustcPaths, type RustcPaths, scanRustcPaths } from '../rust/rustc.ts';
 
@@ -11,7 +12,10 @@ import { emptyRustcPaths, type RustcPaths, scanRustcPaths } from '../rust/rustc.
 export interface Content {
   readonly comment: string;
   readonly rustcPaths: RustcPaths;
+  /** From source paths. */
   readonly crates: ReadonlyMap<string, FoundCrate>;
+  /** From `.dep-v0`: what cargo-auditable recorded, complete. */
+  readonly audited: readonly FoundCrate[];
 }
 
 interface Range {
@@ -21,27 +25,76 @@ interface Range {
 
 const WINDOW_SIZE = 1 << 20;
 const MAX_COMMENT = 1 << 16;
+const MAX_LINES = 1 << 26;
+const MAX_AUDIT = 1 << 20;
 /** Allocated data without a string literal in it. */
 const NO_STRINGS =
   /^\.(eh_frame|eh_frame_hdr|gcc_except_table|dynamic|got|got\.plt|init_array|fini_array|interp)$/;
 
+/** `debug` is the separate debug file; its line tables name crates that the program's own data does not. */
 export async function scanContent(
   elf: ElfFile,
+  debug: ElfFile | undefined,
   problems: string[],
   pause: () => Promise<void>,
 ): Promise<Content> {
   const rustcPaths = emptyRustcPaths();
   const crates = startCrateScan();
-  for (const range of dataRanges(elf)) {
-    for (const bytes of windows(elf, range)) {
+  const pieces = [dataPieces(elf), linePieces(elf, problems), debug ? linePieces(debug, problems) : []];
+  for (const piece of pieces) {
+    for (const bytes of piece) {
       scanRustcPaths(bytes, rustcPaths);
       scanCratePaths(bytes, crates);
       await pause();
     }
   }
-  if (crates.placesLeft === 0)
+  if (crates.placesLeft === 0) {
     problems.push(`${elf.name} has too many source paths: some crates may be missing`);
-  return { comment: readComment(elf, problems), rustcPaths, crates: crates.found };
+  }
+  return {
+    comment: smallSection(elf, '.comment', MAX_COMMENT, problems).toString('latin1'),
+    rustcPaths,
+    crates: crates.found,
+    audited: readAudit(elf, problems),
+  };
+}
+
+function* dataPieces(elf: ElfFile): Generator<Buffer> {
+  for (const range of dataRanges(elf)) yield* windows(elf, range);
+}
+
+/** DWARF 5 keeps the folders of source files in `.debug_line_str`, earlier versions in `.debug_line`. */
+function* linePieces(elf: ElfFile, problems: string[]): Generator<Buffer> {
+  for (const name of ['.debug_line_str', '.debug_line']) {
+    const bytes = smallSection(elf, name, MAX_LINES, problems);
+    for (let at = 0; at < bytes.length; at += WINDOW_SIZE - PATH_OVERLAP) {
+      yield bytes.subarray(at, at + WINDOW_SIZE);
+      if (at + WINDOW_SIZE >= bytes.length) break;
+    }
+  }
+}
+
+function readAudit(elf: ElfFile, problems: string[]): readonly FoundCrate[] {
+  const bytes = smallSection(elf, '.dep-v0', MAX_AUDIT, problems);
+  if (bytes.length === 0) return [];
+  try {
+    return parseAudit(bytes);
+  } catch (error) {
+    problems.push(messageOf(error));
+    return [];
+  }
+}
+
+/** The section's bytes, or none when it is absent or cannot be read; the reason goes to `problems`. */
+function smallSection(elf: ElfFile, name: string, limit: number, problems: string[]): Buffer {
+  const section = findSection(elf, name);
+  if (section === undefined) return Buffer.alloc(0);
+  try {
+    return sectionBytes(elf, section, limit);
+  } catch (error) {
+    problems.push(messageOf(error));
+    return Buffer.alloc(0);
+  }
 }
 
 /** Read-only and initialised data; without section headers everything that is loaded. */
@@ -77,16 +130,5 @@ function* windows(elf: ElfFile, { offset, size }: Range): Generator<Buffer> {
   for (let at = 0; at < size; at += WINDOW_SIZE - PATH_OVERLAP) {
     yield elf.source.read(offset + at, Math.min(WINDOW_SIZE, size - at), 'data');
     if (at + WINDOW_SIZE >= size) return;
-  }
-}
-
-function readComment(elf: ElfFile, problems: string[]): string {
-  const section = findSection(elf, '.comment');
-  if (section === undefined || section.size > MAX_COMMENT) return '';
-  try {
-    return sectionBytes(elf, section).toString('latin1');
-  } catch (error) {
-    problems.push(messageOf(error));
-    return '';
   }
 }

@@ -7,7 +7,7 @@ import type { Section } from './sections.ts';
 /** Elf64_Chdr: ch_type, reserved, ch_size, ch_addralign. */
 const CHDR_SIZE = 24;
 /** Bounds the memory that a small hostile file can ask for. */
-const MAX_INFLATED = 1 << 30;
+export const MAX_INFLATED = 1 << 28;
 
 type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Buffer;
 
@@ -16,13 +16,12 @@ export function isCompressed(section: Section): boolean {
 }
 
 /** Bytes of an SHF_COMPRESSED section. Node has zstd from 22.15 on; before, the error says so. */
-export function inflateSection(raw: Buffer, name: string): Buffer {
+export function inflateSection(raw: Buffer, name: string, limit = MAX_INFLATED): Buffer {
   const reader = new Reader(raw);
   const type = reader.u32(`ch_type of ${name}`);
   reader.skip(4, 'ch_reserved');
   const size = reader.u64(`ch_size of ${name}`);
-  if (size > MAX_INFLATED)
-    throw new Error(`Cannot inflate ${name}: ${size} bytes announced, limit ${MAX_INFLATED}`);
+  if (size > limit) throw new Error(`Cannot inflate ${name}: ${size} bytes announced, limit ${limit}`);
   const bytes = inflate(decompressor(type, name), raw.subarray(CHDR_SIZE), size, name);
   if (bytes.length === size) return bytes;
   throw new Error(`Cannot inflate ${name}: ${size} bytes announced, ${bytes.length} found`);

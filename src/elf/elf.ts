@@ -1,5 +1,5 @@
 import { messageOf, UserError } from '../base/errors.ts';
-import { inflateSection, isCompressed } from './compression.ts';
+import { inflateSection, isCompressed, MAX_INFLATED } from './compression.ts';
 import { EM_X86_64 } from './constants.ts';
 import { type ElfHeader, readHeader } from './header.ts';
 import { hasBytes, readSections, type Section } from './sections.ts';
@@ -34,8 +34,13 @@ export function findSection(elf: ElfFile, name: string): Section | undefined {
   return elf.sections.find((section) => section.name === name && hasBytes(section, elf.source.size));
 }
 
-/** A section's bytes, decompressed where needed. Throws when they lie outside the file. */
-export function sectionBytes(elf: ElfFile, section: Section): Buffer {
-  const raw = elf.source.read(section.offset, section.size, `${section.name} of ${elf.name}`);
-  return isCompressed(section) ? inflateSection(raw, section.name) : raw;
+/** A section's bytes, decompressed where needed. Throws when they lie outside the file or exceed `limit`. */
+export function sectionBytes(elf: ElfFile, section: Section, limit = MAX_INFLATED): Buffer {
+  if (isCompressed(section)) {
+    const raw = elf.source.read(section.offset, section.size, `${section.name} of ${elf.name}`);
+    return inflateSection(raw, section.name, limit);
+  }
+  if (section.size > limit)
+    throw new Error(`Cannot read ${section.name}: ${section.size} bytes, limit ${limit}`);
+  return elf.source.read(section.offset, section.size, `${section.name} of ${elf.name}`);
 }

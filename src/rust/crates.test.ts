@@ -6,7 +6,7 @@ import { scanCratePaths, sortCrates, startCrateScan } from './crates.ts';
 function crates(text: string): readonly string[] {
   const scan = startCrateScan();
   scanCratePaths(Buffer.from(text, 'latin1'), scan);
-  return sortCrates(scan.found).map(({ name, version }) => `${name} ${version ?? '?'}`);
+  return sortCrates(scan.found.values()).map(({ name, version }) => `${name} ${version ?? '?'}`);
 }
 
 const INDEX = '/home/me/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f';
@@ -54,6 +54,19 @@ test('a version beats the same crate without one', () => {
   assert.deepEqual(crates(`${INDEX}/hyper-1.12.0/src/a.rs${INDEX}/hyper-0.14.32/src/b.rs`), [
     'hyper 0.14.32',
     'hyper 1.12.0',
+  ]);
+});
+
+test('the evidence tells which crates are the own ones of the standard library', () => {
+  const scan = startCrateScan();
+  scanCratePaths(Buffer.from('x.rs/rust/deps/gimli-0.32.3/src/read/abbrev.rs'), scan);
+  assert.equal(scan.found.get('gimli@0.32.3')?.evidence, '/rust/deps/gimli-0.32.3/src/read/abbrev.rs');
+});
+
+test('folders of a DWARF line table end with NUL', () => {
+  assert.deepEqual(crates(`${INDEX}/serde_json-1.0.154/src\0${INDEX}/http-1.3.1\0src\0`), [
+    'http 1.3.1',
+    'serde_json 1.0.154',
   ]);
 });
 

@@ -9,6 +9,7 @@ export interface FoundCrate {
  * so the start of a path is not known: everything below reads outwards from a fixed part. Forms:
  *
  *   …/registry/src/<index>/<crate>-<version>/…          cargo, also behind --remap-path-prefix
+ *   …/registry/src/<index>/<crate>-<version> NUL      a folder in a DWARF line table
  *   …/registry/<crate>-<version>/….rs                   distributions' cargo folders
  *   …/<anything>/<crate>-<version>/src/….rs             versioned vendor folders, Nix, Bazel, remapped registries
  *   …/vendor/<crate>/src/….rs                           cargo vendor: no version
@@ -39,7 +40,7 @@ const SOURCE_FILE = String.raw`[\w./+@=-]*?\.rs`;
 const CHECKOUT = String.raw`/git/checkouts/(?<name>[\w.-]{1,80}?)-[0-9a-f]{16}/[0-9a-f]{7,40}`;
 
 const REGISTRY = new RegExp(
-  String.raw`registry[/\\]src[/\\][\w.-]{1,80}[/\\]${VERSIONED}[/\\](?:${SOURCE_FILE})?`,
+  String.raw`registry[/\\]src[/\\][\w.-]{1,80}[/\\]${VERSIONED}(?:[/\\](?:${SOURCE_FILE})?|(?=\0))`,
   'y',
 );
 const REGISTRY_FLAT = new RegExp(`registry/${VERSIONED}/${SOURCE_FILE}`, 'y');
@@ -104,10 +105,19 @@ function beforeSrc(text: string, at: number): FoundCrate | undefined {
   const folder = text.slice(slash + 1, at);
   const versioned = SEGMENT.exec(withoutBazelPrefix(text, slash, folder))?.groups;
   if (versioned?.name)
-    return { name: versioned.name, version: versioned.version, evidence: `/${folder}${rest}` };
+    return {
+      name: versioned.name,
+      version: versioned.version,
+      evidence: `${parents(text, slash)}/${folder}${rest}`,
+    };
   const vendored = VENDORED.exec(text.slice(0, at));
   const name = vendored?.groups?.name;
   return vendored && name ? { name, version: undefined, evidence: `${vendored[0]}${rest}` } : undefined;
+}
+
+/** Up to two folders before `slash`: `/rust/deps` are the standard library's own crates. */
+function parents(text: string, slash: number): string {
+  return /(?:\/[\w.@+-]{1,60}){0,2}$/.exec(text.slice(0, slash))?.[0] ?? '';
 }
 
 /** Bazel's rules_rust names the folder `external/<repository>__<crate>-<version>`. */
@@ -118,12 +128,15 @@ function withoutBazelPrefix(text: string, slash: number, folder: string): string
 }
 
 /**
- * Sorted by name, then version. A crate known with a version loses its entries without one: the same files seen
- * through another form.
+ * One entry a name and version, sorted; of several the first stays. A crate known with a version loses its entries
+ * without one: the same files seen through another form.
  */
-export function sortCrates(found: ReadonlyMap<string, FoundCrate>): readonly FoundCrate[] {
-  const versioned = new Set([...found.values()].filter((crate) => crate.version).map((crate) => crate.name));
-  return [...found.values()]
+export function sortCrates(found: Iterable<FoundCrate>): readonly FoundCrate[] {
+  const unique = new Map<string, FoundCrate>();
+  for (const crate of found) add(unique, crate);
+  const crates = [...unique.values()];
+  const versioned = new Set(crates.filter((crate) => crate.version).map((crate) => crate.name));
+  return crates
     .filter((crate) => crate.version !== undefined || !versioned.has(crate.name))
     .sort((a, b) => compare(a.name, b.name) || compare(a.version ?? '', b.version ?? ''));
 }
