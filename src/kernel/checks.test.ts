@@ -11,7 +11,7 @@ import {
 } from './capabilities.ts';
 import { architectureCheck, capabilityChecks, checkMachine, kernelCheck, lockdownCheck } from './checks.ts';
 import { probeHelper, probeTracepoint, readKernelBtf, readLockdown } from './features.ts';
-import { kernelIsAtLeast, kernelVersion } from './kernel-version.ts';
+import { kernelIsAtLeast, kernelVersion, unsupportedKernel } from './kernel-version.ts';
 import { heldDescriptors, needs } from './test-support.ts';
 
 const bits = (...names: (keyof typeof CAPABILITIES)[]): bigint =>
@@ -46,6 +46,9 @@ test('kernel versions', () => {
   assert.equal(kernelCheck('5.10.0-8-amd64').verdict, 'fatal');
   assert.equal(kernelCheck('5.15.0').verdict, 'ok');
   assert.equal(architectureCheck('arm64').verdict, 'fatal');
+  assert.equal(unsupportedKernel('6.1.0', 'x64'), undefined);
+  assert.equal(unsupportedKernel('5.10.0', 'x64'), 'kernel 5.10.0 is too old: 5.15 or later is needed');
+  assert.match(unsupportedKernel('6.1.0', 'arm64') ?? '', /only x86-64/);
 });
 
 test('lockdown: read from the file, only confidentiality forbids tracing', () => {

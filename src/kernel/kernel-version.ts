@@ -1,4 +1,4 @@
-import { release } from 'node:os';
+import { arch, release } from 'node:os';
 
 /** The oldest kernel the agent runs on: the first whose perf event links carry a cookie. */
 export const OLDEST_KERNEL = '5.15';
@@ -15,4 +15,11 @@ export function kernelIsAtLeast(wanted: string, text: string = release()): boole
   const [major, minor] = kernelVersion(text);
   const [wantedMajor, wantedMinor] = kernelVersion(wanted);
   return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
+
+/** One sentence for the user when no part of tracing can work on this kernel; undefined when it may. */
+export function unsupportedKernel(text: string = release(), machine: string = arch()): string | undefined {
+  if (machine !== 'x64') return `this machine is ${machine}; only x86-64 is supported`;
+  if (kernelIsAtLeast(OLDEST_KERNEL, text)) return undefined;
+  return `kernel ${text} is too old: ${OLDEST_KERNEL} or later is needed`;
 }

@@ -9,7 +9,15 @@ import { probeMultiLink, probePerfUprobe, probeTracepoint, readKernelBtf } from 
 import type { Kernel } from './kernel.ts';
 import type { UprobeMode } from './links.ts';
 import { openKernel, openKernelWith } from './open-kernel.ts';
-import { aliveIds, heldDescriptors, heldIds, kernelOptions, needs, startTarget } from './test-support.ts';
+import {
+  aliveIds,
+  heldDescriptors,
+  heldIds,
+  kernelOptions,
+  needs,
+  needsUprobes,
+  startTarget,
+} from './test-support.ts';
 
 interface Hit {
   readonly cookie: bigint;
@@ -172,7 +180,7 @@ for (const [mode, since, available] of MODES) {
 }
 
 test('two programs of one section, tail call into an empty table', async (t) => {
-  if (!needs(t, 'uprobe_multi', '6.6', probeMultiLink().ok)) return;
+  if (!needsUprobes(t)) return;
   await using target = await startTarget();
   using kernel = openKernel(kernelOptions(['on_call', 'on_call_tail']));
   using _first = kernel.attachUprobes('on_call', target.path, [target.first]);
@@ -185,7 +193,7 @@ test('two programs of one section, tail call into an empty table', async (t) => 
 });
 
 test('closing gives everything back, also to the kernel', async (t) => {
-  if (!needs(t, 'uprobe_multi', '6.6', probeMultiLink().ok)) return;
+  if (!needsUprobes(t)) return;
   const before = heldDescriptors();
   await using target = await startTarget();
   const kernel = openKernel(kernelOptions(['on_call', 'on_exec']));
@@ -212,7 +220,7 @@ const FAILURES: readonly (readonly [string, RegExp])[] = [
   ],
   [
     'out_of_bounds',
-    /Cannot load program out_of_bounds: EINVAL \(22\)\n {2}; put\(0, count\[task->tgid\]\)[\s\S]* loader\.bpf\.c:\d+\n[\s\S]*\n {2}\d+: \(0f\) r0 \+= r1\n[\s\S]*math between map_value pointer/,
+    /Cannot load program out_of_bounds: EINVAL \(22\)\n {2}; put\(0, count\[task->tgid\]\)[^\n]*\n[\s\S]*\n {2}\d+: \(0f\) r0 \+= r1\n[\s\S]*math between map_value pointer/,
   ],
   ['no_tracepoint', /Cannot load no_tracepoint: this kernel has no tracepoint tracepoint_that_is_nowhere/],
   ['nowhere', /Cannot load program nowhere: the object has no such program/],

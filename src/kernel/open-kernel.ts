@@ -1,4 +1,5 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync } from 'node:fs';
+import { UserError } from '../base/errors.ts';
 import type { BpfFunction, BpfObject } from './bpf-object.ts';
 import { parseBpfObject } from './bpf-object.ts';
 import { type ProgramLoad, tryLoadProgram } from './bpf-syscall.ts';
@@ -30,7 +31,7 @@ export function openKernel(options: KernelOptions): Kernel {
 /** As `openKernel`, with the way of attaching uprobes given. */
 export function openKernelWith(options: KernelOptions, mode: UprobeMode): Kernel {
   const object = parseBpfObject(options.object, 'the BPF object');
-  const kernel = new Btf(readFileSync(KERNEL_BTF), 'the kernel');
+  const kernel = readKernelTypes();
   const fds: number[] = [];
   const own = (fd: number): number => {
     fds.push(fd);
@@ -54,6 +55,11 @@ export function openKernelWith(options: KernelOptions, mode: UprobeMode): Kernel
     for (const fd of fds.toReversed()) closeSync(fd);
     throw error;
   }
+}
+
+function readKernelTypes(): Btf {
+  if (existsSync(KERNEL_BTF)) return new Btf(readFileSync(KERNEL_BTF), 'the kernel');
+  throw new UserError(`Cannot trace on this kernel: ${KERNEL_BTF} is missing (CONFIG_DEBUG_INFO_BTF)`);
 }
 
 function sized(spec: MapSpec, options: KernelOptions): MapSpec {

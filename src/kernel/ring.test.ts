@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { probeMultiLink } from './features.ts';
 import { openKernel } from './open-kernel.ts';
-import { kernelOptions, needs, startTarget } from './test-support.ts';
+import { kernelOptions, needsUprobes, startTarget } from './test-support.ts';
 
 /** `fill` reserves 1000 records a call, of 48 bytes with header, and discards each 16th. */
 const RECORD_BYTES = 48;
@@ -10,7 +9,7 @@ const PER_CALL = 1000;
 const KEPT_PER_CALL = 938;
 
 test('records come in order, discarded ones are skipped, limits hold', async (t) => {
-  if (!needs(t, 'uprobe_multi', '6.6', probeMultiLink().ok)) return;
+  if (!needsUprobes(t)) return;
   await using target = await startTarget();
   using kernel = openKernel(kernelOptions(['fill']));
   using _link = kernel.attachUprobes('fill', target.path, [target.first]);
@@ -34,7 +33,7 @@ test('records come in order, discarded ones are skipped, limits hold', async (t)
 });
 
 test('a ring smaller than the traffic wraps many times without loss while it is read', async (t) => {
-  if (!needs(t, 'uprobe_multi', '6.6', probeMultiLink().ok)) return;
+  if (!needsUprobes(t)) return;
   await using target = await startTarget();
   using kernel = openKernel(kernelOptions(['fill']));
   using _link = kernel.attachUprobes('fill', target.path, [target.first]);
@@ -54,7 +53,7 @@ test('a ring smaller than the traffic wraps many times without loss while it is 
 });
 
 test('a full ring loses the new records, keeps the old ones, and recovers', async (t) => {
-  if (!needs(t, 'uprobe_multi', '6.6', probeMultiLink().ok)) return;
+  if (!needsUprobes(t)) return;
   await using target = await startTarget();
   using kernel = openKernel(kernelOptions(['fill'], { ringSize: 4096 }));
   using _link = kernel.attachUprobes('fill', target.path, [target.first]);
@@ -73,7 +72,7 @@ test('a full ring loses the new records, keeps the old ones, and recovers', asyn
 });
 
 test('a handler that throws loses its record only', async (t) => {
-  if (!needs(t, 'uprobe_multi', '6.6', probeMultiLink().ok)) return;
+  if (!needsUprobes(t)) return;
   await using target = await startTarget();
   using kernel = openKernel(kernelOptions(['fill']));
   using _link = kernel.attachUprobes('fill', target.path, [target.first]);

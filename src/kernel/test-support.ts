@@ -18,6 +18,7 @@ import { fileOffset } from '../base/address.ts';
 import { findSection, parseElf } from '../elf/elf.ts';
 import { bytesSource } from '../elf/source.ts';
 import { missingPrivilege } from './capabilities.ts';
+import { probeMultiLink, probePerfUprobe } from './features.ts';
 import type { KernelOptions, UprobeSite } from './kernel.ts';
 import { kernelIsAtLeast } from './kernel-version.ts';
 import { AttributeBlock, SYS, syscall } from './libc.ts';
@@ -51,6 +52,10 @@ export function needs(t: TestContext, feature: string, since: string, available:
   else t.skip(`${feature}: kernels from ${since} on have it`);
   return false;
 }
+
+/** Either way of attaching uprobes will do. */
+export const needsUprobes = (t: TestContext): boolean =>
+  needs(t, 'uprobes with cookies', '5.15', probeMultiLink().ok || probePerfUprobe().ok);
 
 /** The running target program: each byte written to it calls its functions `first` and `second`. */
 export interface Target extends AsyncDisposable {
