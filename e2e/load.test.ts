@@ -1,6 +1,5 @@
 import { test } from 'node:test';
 import type { Tier } from './support/agent.ts';
-import { assertSpansMatch } from './support/compare.ts';
 import { runLoad } from './support/load.ts';
 import { Session } from './support/session.ts';
 import type { Program } from './support/target.ts';
@@ -31,8 +30,7 @@ for (const { program, tls, tiers } of CASES) {
     for (const tier of tiers) {
       test(`${program}${tls ? ' over TLS' : ''}, ${runtime} runtime, tier ${tier}: one right span a request`, async () => {
         using session = await Session.start({ program, tls, runtime }, { tier });
-        const records = await runLoad(session.target, { count: REQUESTS });
-        assertSpansMatch(await session.finish(), records, session.target);
+        await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
       });
     }
   }

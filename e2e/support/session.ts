@@ -1,5 +1,8 @@
+import assert from 'node:assert/strict';
 import { type Agent, startAgent, type Tier } from './agent.ts';
 import { Collector, type CollectorOptions } from './collector.ts';
+import { assertSpansMatch } from './compare.ts';
+import type { LoadRecord } from './load.ts';
 import type { Span } from './otlp.ts';
 import { Scratch } from './scratch.ts';
 import { copyProgram, startTarget, type Target, type TargetOptions } from './target.ts';
@@ -46,6 +49,16 @@ export class Session implements Disposable {
   async finish(): Promise<Span[]> {
     await this.agent.stop();
     return await this.collector.finish();
+  }
+
+  /** Ends the session; fails unless each request has exactly its span. A failure shows what the agent said. */
+  async assertSpansMatch(records: readonly LoadRecord[]): Promise<void> {
+    const spans = await this.finish();
+    try {
+      assertSpansMatch(spans, records, this.target);
+    } catch (error) {
+      assert.fail(`${error instanceof Error ? error.message : error}\nThe agent: ${this.agent.child.stderr}`);
+    }
   }
 
   [Symbol.dispose](): void {
