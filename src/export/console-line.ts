@@ -8,9 +8,11 @@ import {
   ATTR_URL_QUERY,
   ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions';
-import { ATTR_RPC_RESPONSE_STATUS_CODE } from '@opentelemetry/semantic-conventions/incubating';
 import type { AttributeKey, AttributeValue, SpanRecord } from '../spans/span.ts';
 import { spanIdHex, traceIdHex } from './readable-span.ts';
+
+/** Only in the package's `incubating` part, which takes 5 MB of memory to load. */
+const ATTR_RPC_RESPONSE_STATUS_CODE = 'rpc.response.status_code';
 
 const ERROR = 2;
 const CLIENT = 2;
