@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -146,8 +155,14 @@ test('a debug file with another checksum is reported and not used', async () => 
   rmSync(join(folder, 'rust-split.debug'));
 });
 
+test('a sparse debug file of any size does not keep the analysis busy', async () => {
+  truncateSync(write('rust-split.debug'), 2 ** 40);
+  const { problems } = await look('rust-split');
+  assert.match(problems[0] ?? '', /has 1099511627776 bytes, limit 4294967296$/);
+  rmSync(join(folder, 'rust-split.debug'));
+});
+
 test('symbols come from the file that the build id names', async () => {
-  const { mkdirSync } = await import('node:fs');
   const root = join(folder, 'debug');
   const { facts: own } = await look('rust-split');
   const id = own.buildId ?? '';
@@ -193,6 +208,9 @@ test('what cannot be analysed is refused in one line', async () => {
     message: `Cannot open ${folder}/absent: no such file`,
   });
   await assert.rejects(analyze(folder, []), { message: `Cannot read ${folder}: it is not a regular file` });
+  await assert.rejects(analyze('/dev/null', []), {
+    message: 'Cannot read /dev/null: it is not a regular file',
+  });
   const cut = fixture('c-pie').fill(0, 0x28, 0x30);
   await refused(
     'cut',
@@ -203,7 +221,6 @@ test('what cannot be analysed is refused in one line', async () => {
 
 test('facts are kept: a second analysis reads them, whatever became of them is noticed', async () => {
   const cacheDirectory = join(folder, 'cache');
-  const { readdirSync } = await import('node:fs');
   const path = write('rust-pie-legacy');
   const first = await analyze(path, QUERIES, { cacheDirectory });
   assert.throws(() => readdirSync(cacheDirectory), /ENOENT/, 'a file changed just now is not cached');

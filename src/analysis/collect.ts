@@ -32,7 +32,7 @@ export async function collectFacts(
   problems: string[],
 ): Promise<BinaryFacts> {
   const pause = createPause();
-  using debug = openDebugFile(elf, candidates, problems);
+  using debug = await openDebugFile(elf, candidates, problems, pause);
   const asked = [...queries, RUST_NAMES];
   const scan = (file: ElfFile | undefined, type: TableType, source: SymbolSource) =>
     scanTable(file, type, source, asked, problems, pause);

@@ -21,6 +21,8 @@ export interface DebugCandidate {
 
 const DEBUG_ROOT = '/usr/lib/debug';
 const CRC_CHUNK = 1 << 20;
+/** A sparse file can claim any size; reading it for its checksum would never end. */
+const MAX_CHECKED = 2 ** 32;
 
 /** Existing files at the places GDB looks at, by build id first, then by debug link. */
 export function debugCandidates(
@@ -48,14 +50,15 @@ export function debugCandidates(
 }
 
 /** The first candidate that proves to belong to `elf`; the others are reported in `problems`. */
-export function openDebugFile(
+export async function openDebugFile(
   elf: ElfFile,
   candidates: readonly DebugCandidate[],
   problems: string[],
-): DebugFile | undefined {
+  pause: () => Promise<void>,
+): Promise<DebugFile | undefined> {
   for (const candidate of candidates) {
     try {
-      return openCandidate(candidate);
+      return await openCandidate(candidate, pause);
     } catch (error) {
       problems.push(`Debug file of ${basename(elf.name)} not used. ${messageOf(error)}`);
     }
@@ -63,12 +66,15 @@ export function openDebugFile(
   return undefined;
 }
 
-function openCandidate({ path, proof }: DebugCandidate): DebugFile {
+async function openCandidate(
+  { path, proof }: DebugCandidate,
+  pause: () => Promise<void>,
+): Promise<DebugFile> {
   const source = new FileSource(path);
   try {
     const elf = parseElf(source, path);
     if ('buildId' in proof) checkBuildId(elf, proof.buildId);
-    else checkCrc(source, proof.crc32);
+    else await checkCrc(source, proof.crc32, pause);
     return { path, elf, [Symbol.dispose]: () => source[Symbol.dispose]() };
   } catch (error) {
     source[Symbol.dispose]();
@@ -81,10 +87,13 @@ function checkBuildId(elf: ElfFile, wanted: string): void {
   if (found !== wanted) throw new Error(`${elf.name} has build id ${found ?? 'none'}, the program ${wanted}`);
 }
 
-function checkCrc(source: FileSource, wanted: number): void {
+async function checkCrc(source: FileSource, wanted: number, pause: () => Promise<void>): Promise<void> {
+  if (source.size > MAX_CHECKED)
+    throw new Error(`${source.path} has ${source.size} bytes, limit ${MAX_CHECKED}`);
   let crc = 0;
   for (let at = 0; at < source.size; at += CRC_CHUNK) {
     crc = crc32(source.read(at, Math.min(CRC_CHUNK, source.size - at), 'debug file'), crc);
+    await pause();
   }
   if (crc !== wanted) {
     throw new Error(

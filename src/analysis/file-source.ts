@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { messageOf, UserError } from '../base/errors.ts';
 import { hex } from '../base/reader.ts';
 import { type ByteSource, checkRange } from '../elf/source.ts';
@@ -59,7 +59,8 @@ export class FileSource implements ByteSource, Disposable {
 
 function open(path: string): number {
   try {
-    return openSync(path, 'r');
+    // A FIFO would make a blocking open wait for its writer.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw new UserError(`Cannot open ${path}: ${reason(error)}`);
   }

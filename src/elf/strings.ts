@@ -8,7 +8,7 @@ export interface StringWindow {
   readonly bytes: Buffer;
 }
 
-const WINDOW_SIZE = 4 << 20;
+const WINDOW_SIZE = 1 << 20;
 
 /** The NUL-terminated string at `offset` of a table, one character a byte; undefined when it runs off the end. */
 export function stringAt(table: Uint8Array, offset: number): string | undefined {
