@@ -220,7 +220,7 @@ const FAILURES: readonly (readonly [string, RegExp])[] = [
   ],
   [
     'out_of_bounds',
-    /Cannot load program out_of_bounds: EINVAL \(22\)\n {2}; put\(0, count\[task->tgid\]\)[^\n]*\n[\s\S]*\n {2}\d+: \(0f\) r0 \+= r1\n[\s\S]*math between map_value pointer/,
+    /Cannot load program out_of_bounds: EINVAL \(22\)\n[\s\S]* {2}; put\(0, count\[task->tgid\]\)[^\n]*\n[\s\S]*\n {2}\d+: \(0f\) r0 \+= r1\n[\s\S]*math between map_value pointer/,
   ],
   ['no_tracepoint', /Cannot load no_tracepoint: this kernel has no tracepoint tracepoint_that_is_nowhere/],
   ['nowhere', /Cannot load program nowhere: the object has no such program/],
