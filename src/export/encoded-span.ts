@@ -32,6 +32,11 @@ export class EncodedSpan {
     this.end = end;
   }
 
+  /** The object itself is about 80 bytes. */
+  get sizeBytes(): number {
+    return this.end - this.start + 80;
+  }
+
   spanContext(): this {
     return this;
   }

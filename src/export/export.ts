@@ -3,8 +3,8 @@ import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 import { messageOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { SpanRecord, SpanSink } from '../spans/span.ts';
-import { type BatchSink, createBatchSink } from './batch-sink.ts';
+import type { SpanSink } from '../spans/span.ts';
+import { type BatchSink, createBatchSink, type QueueForm } from './batch-sink.ts';
 import { type ConsoleOutput, createConsoleSink } from './console-sink.ts';
 import { type EncodedRequest, encodeRequests } from './encode-request.ts';
 import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
@@ -71,8 +71,10 @@ const MAX_REQUEST_BYTES = 3.5 * 1024 * 1024;
 /** About 1.5 KB a span. */
 const MAX_JSON_SPANS = 2_048;
 
-interface Encoding {
-  readonly toQueued: (span: SpanRecord) => ReadableSpan;
+/** A record, its attributes and its texts. */
+const RECORD_BYTES = 2_048;
+
+interface Encoding extends QueueForm {
   readonly encode: (spans: readonly ReadableSpan[]) => Iterable<EncodedRequest>;
 }
 
@@ -85,12 +87,11 @@ function createOtlpSink(
   const { otlp, batch } = settings;
   // The processor stops waiting at its own time-out: an export that went on would pile up behind the next.
   const timeoutMs = Math.min(otlp.timeoutMs, batch.exportTimeoutMs);
-  const { toQueued, encode } =
-    otlp.protocol === 'http/json' ? jsonEncoding(settings) : protobufEncoding(settings);
+  const encoding = otlp.protocol === 'http/json' ? jsonEncoding(settings) : protobufEncoding(settings);
   const createSender = otlp.protocol === 'grpc' ? createGrpcSender : createHttpSender;
   const sender = createSender(otlp, timeoutMs, userAgent);
-  const exporter = new OtlpExporter({ sender, encode, stats, log, timeoutMs });
-  return createBatchSink(batch, exporter, toQueued, stats);
+  const exporter = new OtlpExporter({ sender, encode: encoding.encode, stats, log, timeoutMs });
+  return createBatchSink(batch, exporter, encoding, stats);
 }
 
 function protobufEncoding({ limits }: ExportSettings): Encoding {
@@ -98,12 +99,17 @@ function protobufEncoding({ limits }: ExportSettings): Encoding {
   return {
     // The processor reads no more of a span than EncodedSpan has.
     toQueued: (span) => encodeSpan(span) as unknown as ReadableSpan,
+    sizeBytes: (queued) => (queued as unknown as EncodedSpan).sizeBytes,
     encode: (spans) => encodeRequests(spans as unknown as readonly EncodedSpan[], MAX_REQUEST_BYTES),
   };
 }
 
 function jsonEncoding({ limits }: ExportSettings): Encoding {
-  return { toQueued: (span) => new ReadableRecord(span, limits), encode: jsonRequests };
+  return {
+    toQueued: (span) => new ReadableRecord(span, limits),
+    sizeBytes: () => RECORD_BYTES,
+    encode: jsonRequests,
+  };
 }
 
 function* jsonRequests(spans: readonly ReadableSpan[]): Generator<EncodedRequest, void, undefined> {

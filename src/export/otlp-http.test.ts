@@ -7,7 +7,7 @@ import { UserError } from '../base/errors.ts';
 import { createExport, type Export } from './export.ts';
 import { spansOf } from './test-support/decode.ts';
 import { collect, type ReceivedRequest, recordLog, startSink, until } from './test-support/sink.ts';
-import { makeSpan, testSettings } from './test-support/spans.ts';
+import { flat, makeSpan, testSettings } from './test-support/spans.ts';
 import { tlsFile } from './test-support/tls/paths.ts';
 
 function start(env: Readonly<Record<string, string>>, log = recordLog()): Export {
@@ -243,6 +243,29 @@ test('hundreds of small batches at shutdown all arrive', async () => {
   await out.shutdown();
   assert.equal(out.stats().exported, 300);
   assert.equal(received(sink.requests), 300);
+});
+
+test('a queue of large spans is bounded in bytes', async () => {
+  await using sink = await startSink(() => {});
+  const out = start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
+    OTEL_BSP_MAX_QUEUE_SIZE: '10000',
+    OTEL_BSP_EXPORT_TIMEOUT: '100',
+  });
+  const attributes = flat({ 'url.query': 'q'.repeat(1024 * 1024) });
+  for (let i = 0; i < 50; i++) out.sink.add(makeSpan(i, { attributes }));
+  assert.equal(out.stats().queued, 10);
+  assert.equal(out.stats().droppedQueueFull, 40);
+  assert.equal(out.sink.full(), true);
+  await out.shutdown();
+});
+
+test('spans that come after the end are counted', async () => {
+  await using sink = await startSink();
+  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
+  await out.shutdown();
+  addSpans(out, 3);
+  assert.deepEqual([out.stats().queued, out.stats().droppedQueueFull], [0, 3]);
 });
 
 test('unsampled spans are not sent', async () => {
