@@ -1,5 +1,6 @@
 import { analyze } from '../analysis/analyze.ts';
 import type { BinaryFacts, CrateFact } from '../analysis/facts.ts';
+import { QUERIES, recognise } from '../libraries/index.ts';
 
 /** Prints what the executable or shared object `file` is. Returns the exit code; throws UserError for other files. */
 export async function inspect(
@@ -7,15 +8,15 @@ export async function inspect(
   options: { readonly json: boolean },
   write: (text: string) => void,
 ): Promise<number> {
-  const { facts, problems } = await analyze(file, []);
+  const { facts, problems } = await analyze(file, QUERIES);
   write(options.json ? toJson(file, facts, problems) : toText(file, facts, problems));
   return 0;
 }
 
-/** The answers to symbol queries are left out: none were asked. Absent values are null, so that every key is there. */
+/** The answers to symbol queries are left out: `plan` shows them. Absent values are null, so that every key is there. */
 function toJson(file: string, facts: BinaryFacts, problems: readonly string[]): string {
   const { functions: _functions, tlsVariables: _tlsVariables, ...rest } = facts;
-  const value = { file, ...rest, problems };
+  const value = { file, ...rest, libraries: recognise(facts), problems };
   return `${JSON.stringify(value, (_key, member) => (member === undefined ? null : member), 2)}\n`;
 }
 
@@ -26,6 +27,7 @@ function toText(file: string, facts: BinaryFacts, problems: readonly string[]): 
     ...aligned(rows).map((line) => `  ${line}`),
     '',
     ...segmentLines(facts),
+    ...libraryLines(facts),
     ...crateLines(facts.crates),
     ...problems.map((problem) => `warning: ${problem}`),
   ];
@@ -84,10 +86,17 @@ function segmentLines({ segments }: BinaryFacts): readonly string[] {
   return ['segments', ...table.map((line) => `  ${line}`), ''];
 }
 
+function libraryLines(facts: BinaryFacts): readonly string[] {
+  const libraries = recognise(facts);
+  if (libraries.length === 0) return [];
+  const rows = libraries.map(({ name, version, evidence }) => [name, version ?? 'unknown version', evidence]);
+  return ['libraries that serve, call or schedule', ...aligned(rows).map((line) => `  ${line}`), ''];
+}
+
 function crateLines(crates: readonly CrateFact[]): readonly string[] {
-  if (crates.length === 0) return ['crates: none named by source paths', ''];
+  if (crates.length === 0) return ['crates: none named', ''];
   const rows = crates.map(({ name, version }) => [name, version ?? 'unknown version']);
-  return [`crates named by source paths: ${crates.length}`, ...aligned(rows).map((line) => `  ${line}`), ''];
+  return [`crates: ${crates.length}`, ...aligned(rows).map((line) => `  ${line}`), ''];
 }
 
 /** Columns padded to their widest cell, two spaces apart. */
