@@ -105,15 +105,27 @@ export function comparable(spans: readonly Span[]): Map<string, unknown> {
 
 export function report(problems: readonly string[]): void {
   if (problems.length === 0) return;
-  const byKind = new Map<string, number>();
-  for (const problem of problems) {
-    // Numbers and ids differ from request to request: count what is left.
-    const kind = problem.replaceAll(/"[^"]*"|\b[0-9a-f]{16,}\b|\d+/g, '…').replace(/^(\S+) \S+/, '$1');
-    byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
-  }
-  const summary = [...byKind].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${count} × ${kind}`);
-  const lines = [...summary.slice(0, SHOWN), 'For example:', ...problems.slice(0, SHOWN)];
+  const lines = [...summary(problems).slice(0, SHOWN), 'For example:', ...problems.slice(0, SHOWN)];
   assert.fail(`${problems.length} problems\n${lines.join('\n')}`);
+}
+
+/** Equal problems counted together, with the kinds of request that have them; the most frequent first. */
+function summary(problems: readonly string[]): string[] {
+  const groups = new Map<string, Map<string, number>>();
+  for (const problem of problems) {
+    const [, kind = '', text = problem] = /^(\S+) \S+ \S+ \S+: (.*)$/s.exec(problem) ?? [];
+    // Values differ from request to request: count what is left.
+    const same = text.replaceAll(/"(\\.|[^"\\])*"|\b[0-9a-f]{16,}\b|-?\b\d{2,}\b/g, '…').slice(0, 120);
+    const kinds = groups.get(same) ?? new Map<string, number>();
+    groups.set(same, kinds.set(kind, (kinds.get(kind) ?? 0) + 1));
+  }
+  const total = (kinds: Map<string, number>) => [...kinds.values()].reduce((sum, count) => sum + count, 0);
+  return [...groups]
+    .sort((a, b) => total(b[1]) - total(a[1]))
+    .map(([same, kinds]) => {
+      const listed = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${kind} ${count}`);
+      return `${total(kinds)} × ${same} (${listed.slice(0, 8).join(', ')})`;
+    });
 }
 
 const label = (record: LoadRecord) => `${record.kind} ${record.id} ${record.method} ${record.target}`;
