@@ -30,6 +30,7 @@ test('a report of a Rust program', async () => {
   );
   assert.match(text, /^ {2}functions {5}544 in \.symtab, 0 in \.dynsym$/m);
   assert.match(text, /^ {2}greeter-2 {7}1\.4\.0-rc\.1\+build\.5$/m);
+  assert.match(text, /^ {2}gimli +0\.32\.3 +of the standard library$/m);
   assert.doesNotMatch(text, /undefined|NaN| +$/m);
 });
 

@@ -95,8 +95,13 @@ function libraryLines(facts: BinaryFacts): readonly string[] {
 
 function crateLines(crates: readonly CrateFact[]): readonly string[] {
   if (crates.length === 0) return ['crates: none named', ''];
-  const rows = crates.map(({ name, version }) => [name, version ?? 'unknown version']);
+  const rows = crates.map((crate) => [crate.name, crate.version ?? 'unknown version', originOf(crate)]);
   return [`crates: ${crates.length}`, ...aligned(rows).map((line) => `  ${line}`), ''];
+}
+
+/** The standard library is built with its own crates, in other versions than the program's. */
+function originOf({ evidence }: CrateFact): string {
+  return evidence.startsWith('/rust/deps/') ? 'of the standard library' : '';
 }
 
 /** Columns padded to their widest cell, two spaces apart. */
