@@ -1,7 +1,8 @@
 /**
- * Release commits of rust-lang/rust, as `rustc -vV` prints them. Compilers from 1.73 on also write their version
- * to `.comment`, so this table matters for older ones and for binaries whose `.comment` is gone. A commit that is
- * not here is reported without a version.
+ * Release commits of rust-lang/rust, for binaries whose `.comment` does not name rustc: older compilers, or the
+ * section was removed. 1.95.0 is from `rustc -vV`, 1.81.0 and 1.85.0 from published build records that hold its
+ * output, the others from the table in FLOSS (mandiant/flare-floss, rust_version_database.py), which is generated
+ * from the repository's tags. A commit that is not here is reported without a version.
  */
 export const RUSTC_RELEASES: Readonly<Record<string, string>> = {
   '09c42c45858d5f3aedfa670698275303a3d19afa': '1.56.0',
