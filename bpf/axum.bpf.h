@@ -13,14 +13,14 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
     count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
-  __u32 n = t->route_count;
+  __u32 n = t->routes.count;
   if (n >= MAX_ROUTES) {
     t->shared = 1; // more levels than there is room for: no template is better than a part of one
     return 0;
   }
-  t->table[n] = ctx->si;
-  t->route[n] = ctx->di;
-  t->route_count = n + 1;
+  t->routes.table[n] = ctx->si;
+  t->routes.id[n] = ctx->di;
+  t->routes.count = n + 1;
   return 0;
 }
 

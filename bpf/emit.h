@@ -57,20 +57,8 @@ static __always_inline void submit_head(struct scratch *s, __u32 data_size) {
   submit(&s->request, sizeof(s->request) + data_size);
 }
 
-static __always_inline void emit_closed(__u64 now, __u64 connection, __u32 tgid, __u64 task, __u32 sequence,
-                                        __u16 flags) {
-  struct event_closed e = {};
-  fill_header(&e.header, EVENT_CLOSED, now);
-  e.header.connection = connection;
-  e.header.tgid = tgid;
-  e.header.task = task;
-  e.header.sequence = sequence;
-  e.header.flags = flags;
-  submit(&e, sizeof e);
-}
-
 static __always_inline void emit_head_dropped(__u64 now, __u64 connection) {
-  struct event_closed e = {};
+  struct event_process e = {};
   fill_header(&e.header, EVENT_HEAD_DROPPED, now);
   e.header.connection = connection;
   submit(&e, sizeof e);
@@ -91,7 +79,7 @@ static __always_inline void task_request(__u32 tgid, __u64 task, __u64 connectio
     if (t->open > 0) t->shared = 1;
     t->connection = connection;
     t->open = 0;
-    t->route_count = 0;
+    t->routes.count = 0;
   }
   t->open++;
 }
@@ -103,22 +91,31 @@ static __always_inline void task_forget(__u32 tgid, __u64 task, __u64 connection
   if (t && t->connection == connection) bpf_map_delete_elem(&tasks, &key);
 }
 
-static __always_inline void take_routes(struct event_response *e, __u32 tgid, __u64 task, __u64 connection) {
+// The routes that belong to the connection's first unanswered request.
+static __always_inline void take_routes(struct routes *out, __u32 tgid, __u64 task, __u64 connection) {
   struct task_key key = {.task = task, .tgid = tgid};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t) return;
   if (t->shared || t->connection != connection) {
-    if (t->route_count) count(COUNTER_ROUTE_UNKNOWN);
-    e->header.flags |= FLAG_TASK_SHARED;
+    if (t->routes.count) count(COUNTER_ROUTE_UNKNOWN);
     return;
   }
-  __u32 n = t->route_count;
-  e->route_count = n;
-  for (int i = 0; i < MAX_ROUTES; i++) {
-    e->route_table[i] = t->table[i];
-    e->route_id[i] = t->route[i];
-  }
-  t->route_count = 0;
+  *out = t->routes;
+  t->routes.count = 0;
   if (t->open > 0) t->open--;
+}
+
+// `owner`: the number under which the task knows the connection.
+static __always_inline void emit_closed(__u64 now, __u64 connection, __u64 owner, __u32 tgid, __u64 task,
+                                        __u32 sequence, __u16 flags) {
+  struct event_closed e = {};
+  fill_header(&e.header, EVENT_CLOSED, now);
+  e.header.connection = connection;
+  e.header.tgid = tgid;
+  e.header.task = task;
+  e.header.sequence = sequence;
+  e.header.flags = flags;
+  take_routes(&e.routes, tgid, task, owner);
+  submit(&e, sizeof e);
 }

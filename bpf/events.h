@@ -20,7 +20,6 @@ enum event_flag {
   FLAG_TLS = 1 << 1,        // the connection's bytes are TLS records
   FLAG_EXITING = 1 << 2,    // closed because the process ends
   FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
-  FLAG_TASK_SHARED = 1 << 4, // several connections run in this task: its routes can't be told apart
 };
 
 enum counter {
@@ -74,21 +73,29 @@ struct event_request {
 };
 _Static_assert(sizeof(struct event_request) == 136, "ABI");
 
+// The routers that a request has passed, outermost first.
+struct routes {
+  __u64 table[MAX_ROUTES]; // addresses of axum's RouteId → template tables
+  __u32 id[MAX_ROUTES];
+  __u32 count;
+  __u32 unused;
+};
+_Static_assert(sizeof(struct routes) == 56, "ABI");
+
 struct event_response {
   struct event_header header;
-  __u64 route_table[MAX_ROUTES]; // addresses of axum's RouteId → template tables, outermost first
-  __u32 route_id[MAX_ROUTES];
-  __u16 route_count;
+  struct routes routes;
   __u16 status;
   __u16 data_size;
-  __u16 unused;
+  __u32 unused;
 };
-_Static_assert(sizeof(struct event_response) == 96, "ABI");
+_Static_assert(sizeof(struct event_response) == 104, "ABI");
 
 struct event_closed {
   struct event_header header; // sequence: requests seen so far on the connection
+  struct routes routes;       // of the first one that has no answer
 };
-_Static_assert(sizeof(struct event_closed) == 40, "ABI");
+_Static_assert(sizeof(struct event_closed) == 96, "ABI");
 
 struct event_process {
   struct event_header header;

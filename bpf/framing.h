@@ -128,7 +128,7 @@ static __always_inline int head_step(struct feed *f) {
   }
   f->s->have += want;
   s->size = f->s->have;
-  scan_window(f);
+  scan_window(f->s);
   if (s->head.bad || s->head.http2) return HEAD_BAD;
   if (s->end) return HEAD_DONE;
   if (f->s->have - f->s->carried >= f->s->left) return HEAD_WAIT;

@@ -66,7 +66,7 @@ static __always_inline void request_complete(struct feed *f) {
     count(COUNTER_PIPELINE_DEEP);
     lose(&c->rx);
     lose(&c->tx);
-    emit_closed(f->now, c->id, c->tgid, f->task, c->received, FLAG_LOST);
+    emit_closed(f->now, c->id, c->id, c->tgid, f->task, c->received, FLAG_LOST);
     return;
   }
   if (h->method == METHOD_HEAD) c->heads |= bit;
@@ -162,11 +162,9 @@ static __always_inline void response_complete(struct feed *f) {
   }
   c->answered++;
   struct event_response e = {};
-  if (f->target->flags & TARGET_ROUTES) take_routes(&e, c->tgid, c->task, c->id);
+  if (f->target->flags & TARGET_ROUTES) take_routes(&e.routes, c->tgid, c->task, c->id);
   if (c->sampled >> (sequence & 63) & 1) {
-    __u16 flags = e.header.flags;
     fill_header(&e.header, EVENT_RESPONSE, f->now);
-    e.header.flags = flags;
     e.header.connection = c->id;
     e.header.task = f->task;
     e.header.sequence = sequence;
@@ -199,7 +197,7 @@ static __always_inline int response_head_step(struct feed *f) {
   }
   if (result == HEAD_BAD) {
     lose(&c->tx);
-    emit_closed(f->now, c->id, c->tgid, c->task, c->received, FLAG_LOST);
+    emit_closed(f->now, c->id, c->id, c->tgid, c->task, c->received, FLAG_LOST);
     return 1;
   }
   if (result == HEAD_MORE) {

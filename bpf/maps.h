@@ -107,12 +107,9 @@ struct task_key {
 // The connection whose requests a task handles.
 struct task_connection {
   __u64 connection;
-  __u64 table[MAX_ROUTES];
-  __u32 route[MAX_ROUTES];
-  __u32 route_count;
+  struct routes routes;
   __s32 open; // unanswered requests
   __u32 shared;
-  __u32 unused;
 };
 
 struct library_key {

@@ -228,17 +228,24 @@ int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
   return 0;
 }
 
-// 1 when a library reports this connection: its open requests end with the socket.
-static __always_inline int close_library(__u64 socket) {
+// The library's connection above a socket.
+struct owner {
+  __u64 id;
+  __u64 task;
+};
+
+// Forgets what a library knows of a socket; 1 when the library reports it: its open request ends with it.
+static __always_inline int close_library(__u64 socket, struct owner *owner) {
   struct library_key *key = bpf_map_lookup_elem(&library_sockets, &socket);
   if (!key) return 0;
   struct library_key copy = *key;
   struct library_connection *l = bpf_map_lookup_elem(&library_connections, &copy);
   int reported = l && l->socket == socket && !l->by_socket;
-  if (l && l->socket == socket) {
-    task_forget(copy.tgid, l->task, l->id);
-    bpf_map_delete_elem(&library_connections, &copy);
+  if (reported) {
+    owner->id = l->id;
+    owner->task = l->task;
   }
+  if (l && l->socket == socket) bpf_map_delete_elem(&library_connections, &copy);
   bpf_map_delete_elem(&library_sockets, &socket);
   return reported;
 }
@@ -250,14 +257,15 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
     return 0;
   struct connection *c = bpf_sk_storage_get(&connections, sk, 0, 0);
   if (!c || c->closed || !c->id) return 0;
+  struct owner owner = {.id = c->id, .task = c->task};
   c->closed = 1;
-  int library = close_library(c->id);
+  int library = close_library(c->id, &owner);
   int server = c->role == ROLE_SERVER && (c->received != c->answered || c->rx.state == HALF_HEAD);
   if (library || server) {
     struct task_struct *thread = bpf_get_current_task_btf();
     int exiting = thread->tgid == c->tgid && thread->flags & PF_EXITING;
-    emit_closed(bpf_ktime_get_ns(), c->id, c->tgid, c->task, c->received, exiting ? FLAG_EXITING : 0);
+    emit_closed(bpf_ktime_get_ns(), c->id, owner.id, c->tgid, owner.task, c->received, exiting ? FLAG_EXITING : 0);
   }
-  if (c->role == ROLE_SERVER) task_forget(c->tgid, c->task, c->id);
+  if (library || c->role == ROLE_SERVER) task_forget(c->tgid, owner.task, owner.id);
   return 0;
 }

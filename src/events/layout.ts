@@ -27,7 +27,6 @@ export const EVENT_FLAG = {
   TLS: 2,
   EXITING: 4,
   LOST: 8,
-  TASK_SHARED: 16,
 } as const;
 
 /** enum counter */
@@ -98,22 +97,30 @@ export const eventRequest = {
   dataOverlap: 134, // __u16
 } as const;
 
+/** struct routes */
+export const routes = {
+  size: 56,
+  table: 0, // __u64[4]
+  id: 32, // __u32[4]
+  count: 48, // __u32
+  unused: 52, // __u32
+} as const;
+
 /** struct event_response */
 export const eventResponse = {
-  size: 96,
+  size: 104,
   header: 0, // event_header
-  routeTable: 40, // __u64[4]
-  routeId: 72, // __u32[4]
-  routeCount: 88, // __u16
-  status: 90, // __u16
-  dataSize: 92, // __u16
-  unused: 94, // __u16
+  routes: 40, // routes
+  status: 96, // __u16
+  dataSize: 98, // __u16
+  unused: 100, // __u32
 } as const;
 
 /** struct event_closed */
 export const eventClosed = {
-  size: 40,
+  size: 96,
   header: 0, // event_header
+  routes: 40, // routes
 } as const;
 
 /** struct event_process */

@@ -1,0 +1,276 @@
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Child, type StartCommand } from './agent/child.ts';
+import { Processes } from './agent/processes.ts';
+import { Programs } from './agent/programs.ts';
+import { RingPump } from './agent/reader.ts';
+import { Tracing } from './agent/tracing.ts';
+import { UserError } from './base/errors.ts';
+import { createLog, type Log } from './base/log.ts';
+import type { StatusMode } from './cli/options.ts';
+import type { StatusSnapshot } from './cli/status.ts';
+import { StatusLine } from './cli/status-line.ts';
+import type { Config } from './config.ts';
+import { createDecoder } from './events/events.ts';
+import { createExport, type Export } from './export/export.ts';
+import { missingPrivilege } from './kernel/capabilities.ts';
+import { isGlob } from './process/glob.ts';
+import { readHost } from './process/host.ts';
+import { procSource } from './process/proc.ts';
+import { createSelection } from './process/select.ts';
+import { ProcessTable } from './process/table.ts';
+import { WallClock } from './spans/clock.ts';
+import { KNOWN_METHODS } from './spans/server-attributes.ts';
+import { ServerSpans } from './spans/server-spans.ts';
+
+export interface AgentOptions {
+  readonly config: Config;
+  readonly command: StartCommand | undefined;
+  readonly status: StatusMode;
+  readonly durationSeconds: number | undefined;
+  readonly versions: { readonly agent: string; readonly sdk: string };
+}
+
+const SECOND_MS = 1_000;
+const REFRESH_MS = 5_000;
+const REQUEST_TIMEOUT_NS = 15 * 60 * 1e9;
+
+/** Runs until a signal, the end of the started program, or the given time. Returns the exit code. */
+export async function runAgent(options: AgentOptions): Promise<number> {
+  const { config } = options;
+  if (config.disabled) {
+    process.stderr.write('otel-rust-agent: OTEL_SDK_DISABLED is true: nothing is traced\n');
+    return options.command ? new Child(options.command).ended : 0;
+  }
+  const privilege = missingPrivilege();
+  if (privilege) throw new UserError(privilege);
+  await using agent = new Agent(options);
+  await agent.start();
+  return await agent.run(); // not just the promise: the agent would be disposed at once
+}
+
+class Agent implements AsyncDisposable {
+  readonly #options: AgentOptions;
+  readonly #status: StatusLine;
+  readonly #log: Log;
+  readonly #export: Export;
+  readonly #clock = new WallClock();
+  readonly #spans: ServerSpans;
+  readonly #tracing: Tracing;
+  readonly #programs: Programs;
+  readonly #processes: Processes;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #pump: RingPump | undefined;
+  #child: Child | undefined;
+  #emitted = 0;
+  #spansPerSecond = 0;
+  #unknownRecords = 0;
+  #detached = false;
+
+  constructor(options: AgentOptions) {
+    const { config } = options;
+    this.#options = options;
+    this.#status = new StatusLine({
+      mode: options.status,
+      stream: process.stderr,
+      read: () => this.#snapshot(),
+      environment: process.env,
+    });
+    this.#log = createLog(config.logLevel, (line) => this.#status.print(`otel-rust-agent: ${line}\n`));
+    const source = procSource();
+    const table = new ProcessTable(source, this.#selection(source));
+    this.#export = createExport(config, this.#log);
+    const { sink } = this.#export;
+    this.#spans = new ServerSpans({
+      clock: this.#clock,
+      contextOf: (pid) => this.#processes.contextOf(pid),
+      emit: (span) => {
+        this.#emitted++;
+        sink.add(span);
+      },
+      knownMethods: new Set(config.knownMethods ?? KNOWN_METHODS),
+      captureRequest: nonEmptySet(config.captureHeaders.serverRequest),
+      captureResponse: nonEmptySet(config.captureHeaders.serverResponse),
+      timeoutNs: REQUEST_TIMEOUT_NS,
+    });
+    this.#tracing = new Tracing(config, true);
+    this.#programs = new Programs(this.#tracing, config.tier, this.#log);
+    this.#processes = new Processes({
+      tracing: this.#tracing,
+      programs: this.#programs,
+      table,
+      source,
+      resource: {
+        host: readHost(),
+        versions: options.versions,
+        serviceName: config.serviceName,
+        resourceAttributes: config.resourceAttributes,
+      },
+      log: this.#log,
+      onEnded: (pid) => this.#spans.processEnded(pid, this.#clock.nowNs()),
+    });
+  }
+
+  /** Attaches to what is there; throws UserError, with everything undone, when a named target can't be traced. */
+  async start(): Promise<void> {
+    for (const path of this.#namedFiles()) {
+      const { dev: device, ino: inode } = statSync(path);
+      await this.#programs.prepare({ device, inode }, path, path);
+    }
+    await this.#processes.start(this.#options.config.targets.pid.length > 0);
+    this.#pump = new RingPump(this.#tracing.kernel.ring, this.#export.sink, this.#decoder());
+    if (this.#options.command) this.#startChild(this.#options.command);
+    this.#every(SECOND_MS, () => this.#eachSecond());
+    this.#every(REFRESH_MS, () => {
+      this.#processes.refresh();
+      if (this.#clock.refresh()) this.#log.debug('the wall clock was set: time stamps follow');
+    });
+    this.#log.info(`ready: ${this.#processes.count} programs traced`);
+    this.#status.start();
+  }
+
+  async run(): Promise<number> {
+    const ends: Promise<Stop>[] = [signalled()];
+    const { durationSeconds } = this.#options;
+    if (durationSeconds !== undefined) ends.push(after(durationSeconds * SECOND_MS));
+    if (this.#child) ends.push(this.#child.ended.then((code) => ({ code, signal: undefined })));
+    const { code, signal } = await Promise.race(ends);
+    if (this.#child) await this.#child.stop(signal ?? 'SIGTERM');
+    return code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#detach();
+    this.#spans.stop(this.#clock.nowNs());
+    await this.#export.shutdown();
+    this.#status[Symbol.dispose]();
+    if (this.#emitted > 0) this.#log.info(`stopped: ${this.#summary()}`);
+  }
+
+  /** Probes go first, so that the programs are free of them while the queue is flushed. */
+  #detach(): void {
+    if (this.#detached) return;
+    this.#finalLosses = this.#losses();
+    this.#pump?.[Symbol.dispose]();
+    this.#programs[Symbol.dispose]();
+    this.#pump?.drainAll();
+    this.#processes[Symbol.dispose]();
+    this.#finalLosses = this.#losses();
+    this.#tracing[Symbol.dispose]();
+    this.#detached = true;
+  }
+
+  #finalLosses: { name: string; count: number }[] = [];
+
+  #selection(source: ReturnType<typeof procSource>) {
+    const { targets } = this.#options.config;
+    const { command } = this.#options;
+    const exePatterns = command ? [...targets.exe, command.file] : targets.exe;
+    return createSelection({ exePatterns, pids: targets.pid }, source, { cwd: process.cwd(), ownPid: process.pid });
+  }
+
+  /** Files the user named that are there now: a mistake in them is told at once. */
+  #namedFiles(): string[] {
+    const { targets } = this.#options.config;
+    const named = targets.exe.map((path) => resolve(path)).filter((path) => statSync(path, { throwIfNoEntry: false }));
+    const files = named.filter((path) => !isGlob(path) || statSync(path).isFile());
+    return this.#options.command ? [...files, this.#options.command.file] : files;
+  }
+
+  #startChild(command: StartCommand): void {
+    this.#child = new Child(command);
+    const { pid } = this.#child;
+    if (pid !== undefined) this.#processes.follow(pid);
+  }
+
+  #decoder() {
+    const spans = this.#spans;
+    return createDecoder({
+      request: (event) => spans.request(event),
+      piece: (event) => spans.piece(event),
+      headDropped: (connection) => spans.headDropped(connection),
+      response: (event) => spans.response(event),
+      closed: (event) => spans.closed(event),
+      exec: (event) => this.#processes.onExec(event.pid),
+      exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), 50).unref(),
+      panic: (event) => spans.panic(event),
+      unknown: () => {
+        this.#unknownRecords++;
+      },
+    });
+  }
+
+  #every(milliseconds: number, work: () => void): void {
+    this.#timers.push(setInterval(work, milliseconds));
+  }
+
+  #lastEmitted = 0;
+
+  #eachSecond(): void {
+    this.#spansPerSecond = this.#emitted - this.#lastEmitted;
+    this.#lastEmitted = this.#emitted;
+    this.#spans.expire(this.#clock.nowNs());
+  }
+
+  #losses(): { name: string; count: number }[] {
+    const kernel = this.#detached ? this.#finalLosses : this.#tracing.losses();
+    if (this.#detached) return kernel;
+    const { malformedHeads, unmatchedResponses, unknownProcess, openLimit } = this.#spans.losses;
+    return [
+      ...kernel,
+      { name: 'malformed requests', count: malformedHeads },
+      { name: 'responses without request', count: unmatchedResponses },
+      { name: 'unknown process', count: unknownProcess },
+      { name: 'too many open', count: openLimit },
+      { name: 'unknown records', count: this.#unknownRecords },
+    ];
+  }
+
+  #snapshot(): StatusSnapshot {
+    const stats = this.#export.stats();
+    return {
+      programs: this.#processes.count,
+      spansPerSecond: this.#spansPerSecond,
+      open: this.#spans.openCount,
+      exported: stats.exported,
+      queued: stats.queued,
+      losses: [
+        ...this.#losses(),
+        { name: 'queue full', count: stats.droppedQueueFull },
+        { name: 'export failed', count: stats.failedExport },
+        { name: 'refused', count: stats.rejected },
+        { name: 'console', count: stats.droppedConsole },
+      ],
+    };
+  }
+
+  #summary(): string {
+    const { exported, losses } = this.#snapshot();
+    const lost = losses.filter(({ count }) => count > 0).map(({ name, count }) => `${name} ${count}`);
+    return `${this.#emitted} spans, ${exported} exported${lost.length > 0 ? `; lost: ${lost.join(', ')}` : ''}`;
+  }
+}
+
+interface Stop {
+  readonly code: number;
+  readonly signal: NodeJS.Signals | undefined;
+}
+
+function signalled(): Promise<Stop> {
+  return new Promise((resolveStop) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.once(signal, () => resolveStop({ code: 0, signal }));
+    }
+  });
+}
+
+function after(milliseconds: number): Promise<Stop> {
+  return new Promise((resolveStop) => {
+    setTimeout(() => resolveStop({ code: 0, signal: undefined }), milliseconds).unref();
+  });
+}
+
+function nonEmptySet(values: readonly string[]): ReadonlySet<string> | undefined {
+  return values.length > 0 ? new Set(values) : undefined;
+}

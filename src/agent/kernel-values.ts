@@ -1,0 +1,71 @@
+import type { Config } from '../config.ts';
+import { binaryLayout, fileKey, SAMPLER, TARGET_FLAG, target } from '../events/layout.ts';
+import type { Plan, Tier } from '../plan/plan.ts';
+import type { KernelFileKey } from '../process/file-key.ts';
+
+/** Values for the constants of bpf/maps.h. */
+export function kernelConstants(config: Config, scratchSlots: number): Record<string, number | bigint> {
+  const { parentBased, ratio } = config.sampler;
+  const root = ratio >= 1 ? SAMPLER.ON : ratio <= 0 ? SAMPLER.OFF : SAMPLER.RATIO;
+  return {
+    sampler_root: root,
+    sampler_parent_sampled: parentBased ? SAMPLER.ON : root,
+    sampler_parent_unsampled: parentBased ? SAMPLER.OFF : root,
+    sampler_ratio: BigInt(Math.round(ratio * 2 ** 53)) << 10n, // of 2^63
+    extract_traceparent: config.propagators.includes('tracecontext') ? 1 : 0,
+    capture_response_heads: config.captureHeaders.serverResponse.length > 0 ? 1 : 0,
+    has_preempt_guard: 1, // a kernel without it loads the call as `r0 = 0`
+    scratch_slots: scratchSlots,
+  };
+}
+
+/** `struct target`: what the kernel side does for a process of this plan. */
+export function encodeTarget(plan: Plan, tier: Tier, layoutIndex: number, socketTier: boolean): Buffer {
+  const value = Buffer.alloc(target.size);
+  const slot = plan.taskSlot;
+  const has = (program: string) => plan.probes.some((probe) => probe.program === program);
+  const library = has('hyper_server_parse') && has('hyper_server_encode');
+  let flags = 0;
+  if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
+  if (library) flags |= TARGET_FLAG.LIBRARY;
+  if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
+  if (has('axum_set_matched_path') && slot) flags |= TARGET_FLAG.ROUTES;
+  if (slot) {
+    flags |= TARGET_FLAG.TASK_SLOT;
+    value.writeInt32LE(slot.threadPointerOffset + slot.idOffset, target.taskIdOffset);
+    if (slot.tagOffset !== undefined) {
+      flags |= TARGET_FLAG.TASK_TAG;
+      value.writeInt32LE(slot.threadPointerOffset + slot.tagOffset, target.taskTagOffset);
+    }
+  }
+  value.writeUInt32LE(flags, target.flags);
+  value.writeUInt32LE(layoutIndex, target.layout);
+  return value;
+}
+
+/** `struct binary_layout`; all zero where the plan has no hyper probes. */
+export function encodeLayout(plan: Plan): Buffer {
+  const value = Buffer.alloc(binaryLayout.size);
+  const { layout } = plan;
+  if (!layout) return value;
+  value.writeUInt16LE(layout.parseContextReqMethod, binaryLayout.parseContextReqMethod);
+  value.writeUInt16LE(layout.encodeHead, binaryLayout.encodeHead);
+  value.writeUInt16LE(layout.encodeReqMethod, binaryLayout.encodeReqMethod);
+  value.writeUInt16LE(layout.headStatus, binaryLayout.headStatus);
+  value.writeUInt16LE(layout.bytesMutPointer, binaryLayout.bytesMutPointer);
+  value.writeUInt16LE(layout.bytesMutLength, binaryLayout.bytesMutLength);
+  return value;
+}
+
+export function encodeFileKey({ device, inode }: KernelFileKey): Buffer {
+  const key = Buffer.alloc(fileKey.size);
+  key.writeBigUInt64LE(BigInt(device), fileKey.device);
+  key.writeBigUInt64LE(BigInt(inode), fileKey.inode);
+  return key;
+}
+
+export function encodeU32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}

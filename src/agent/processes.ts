@@ -1,0 +1,160 @@
+import { statSync } from 'node:fs';
+import { messageOf, UserError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { kernelFileKeys } from '../process/file-key.ts';
+import type { FileIdentity, Process, ProcessSource } from '../process/process.ts';
+import { type ResourceContext, tracedProcess } from '../process/resource.ts';
+import type { ProcessTable, TableChange } from '../process/table.ts';
+import { RouteTemplates } from '../spans/routes.ts';
+import type { ProcessContext } from '../spans/server-spans.ts';
+import { encodeFileKey, encodeU32 } from './kernel-values.ts';
+import { ProcessMemory } from './process-memory.ts';
+import type { Program, Programs } from './programs.ts';
+import type { Tracing } from './tracing.ts';
+
+/** After its end a process's last events are still on their way. */
+const LINGER_MS = 5_000;
+
+interface Traced extends ProcessContext, Disposable {
+  readonly of: Process;
+  readonly keys: readonly Uint8Array[];
+}
+
+export interface ProcessesOptions {
+  readonly tracing: Tracing;
+  readonly programs: Programs;
+  readonly table: ProcessTable;
+  readonly source: ProcessSource;
+  readonly resource: ResourceContext;
+  readonly log: Log;
+  readonly onEnded: (pid: number) => void;
+}
+
+/** Keeps the kernel's list of traced processes equal to the table's, and knows what their spans need. */
+export class Processes implements Disposable {
+  readonly #options: ProcessesOptions;
+  readonly #traced = new Map<number, Traced>();
+  readonly #warned = new Set<string>();
+
+  constructor(options: ProcessesOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#options.table.targets.size;
+  }
+
+  readonly contextOf = (pid: number): ProcessContext | undefined => this.#traced.get(pid);
+
+  /** All that run now. Throws the first UserError when `strict`. */
+  async start(strict: boolean): Promise<void> {
+    const { started } = this.#options.table.refresh();
+    const results = await Promise.allSettled(started.map((process) => this.#add(process)));
+    for (const [index, result] of results.entries()) {
+      if (result.status === 'fulfilled') continue;
+      if (strict) throw result.reason;
+      this.#report(started[index], result.reason);
+    }
+  }
+
+  onExec(pid: number): void {
+    this.#apply(this.#options.table.onExec(pid), pid);
+  }
+
+  onExit(pid: number): void {
+    this.#apply(this.#options.table.onExit(pid));
+  }
+
+  refresh(): void {
+    this.#apply(this.#options.table.refresh());
+  }
+
+  follow(pid: number): void {
+    this.#apply(this.#options.table.follow(pid));
+  }
+
+  [Symbol.dispose](): void {
+    for (const traced of this.#traced.values()) traced[Symbol.dispose]();
+    this.#traced.clear();
+  }
+
+  /** `execed`: the kernel may have taken this process for a target because of its file. */
+  #apply({ started, ended }: TableChange, execed?: number): void {
+    for (const process of ended) this.#remove(process);
+    for (const process of started) {
+      this.#add(process).catch((error: unknown) => this.#report(process, error));
+    }
+    if (execed !== undefined && !this.#options.table.targets.has(execed)) this.#untrace(execed);
+  }
+
+  /** Without waiting where the binary is known: the first request may be the next event. */
+  async #add(process: Process): Promise<void> {
+    const { programs } = this.#options;
+    const { executable } = process;
+    const known = programs.ready(executable);
+    if (known) return this.#trace(process, known);
+    this.#trace(process, await programs.prepare(executable, executable.openPath, executable.path));
+  }
+
+  #trace(process: Process, program: Program): void {
+    const { tracing, source, resource, table, log } = this.#options;
+    if (table.targets.get(process.pid) !== process) return; // ended while its binary was analysed
+    const details = source.details(process.pid);
+    if (!details) return;
+    const facts = { serviceVersion: undefined, rustcVersion: program.plan.binary.rustcVersion };
+    const memory = new ProcessMemory(process.pid);
+    const { routeTable } = program.plan;
+    const keys = kernelFileKeys(process, source.mappings(process.pid)).map(encodeFileKey);
+    this.#traced.get(process.pid)?.[Symbol.dispose]();
+    this.#traced.set(process.pid, {
+      of: process,
+      keys,
+      process: tracedProcess(process, details, facts, resource),
+      scope: program.scope,
+      routes: routeTable && new RouteTemplates(memory.read, routeTable),
+      [Symbol.dispose]: () => memory[Symbol.dispose](),
+    });
+    for (const key of keys) tracing.kernel.map('files').update(key, program.target);
+    tracing.kernel.map('targets').update(encodeU32(process.pid), program.target);
+    log.info(`tracing ${process.executable.name} (pid ${process.pid})`);
+  }
+
+  #remove(process: Process): void {
+    const { table, programs, tracing, onEnded, log } = this.#options;
+    const { pid, executable } = process;
+    if (!table.targets.has(pid)) this.#untrace(pid);
+    onEnded(pid);
+    const traced = this.#traced.get(pid);
+    if (traced?.of !== process) return;
+    log.info(`${executable.name} (pid ${pid}) has ended`);
+    setTimeout(() => {
+      if (this.#traced.get(pid) === traced) this.#traced.delete(pid);
+      traced[Symbol.dispose]();
+    }, LINGER_MS).unref();
+    const others = [...table.targets.values()].some((other) => isSame(other.executable, executable));
+    if (others || leadsTo(executable.path, executable)) return;
+    for (const key of traced.keys) tracing.kernel.map('files').delete(key);
+    programs.forget(executable);
+  }
+
+  #untrace(pid: number): void {
+    this.#options.tracing.kernel.map('targets').delete(encodeU32(pid));
+  }
+
+  /** A program that can't be traced is reported once a file. */
+  #report(process: Process | undefined, error: unknown): void {
+    const message = messageOf(error);
+    if (this.#warned.has(message)) return;
+    this.#warned.add(message);
+    const { log } = this.#options;
+    if (error instanceof UserError) log.warn(message);
+    else log.error(`${process?.executable.path ?? 'a program'}: ${message}`);
+  }
+}
+
+const isSame = (a: FileIdentity, b: FileIdentity) => a.device === b.device && a.inode === b.inode;
+
+function leadsTo(path: string, file: FileIdentity): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && isSame({ device: stat.dev, inode: stat.ino }, file);
+}

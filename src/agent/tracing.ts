@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { COUNTER } from '../events/layout.ts';
+import type { Config } from '../config.ts';
+import type { Kernel, Link } from '../kernel/kernel.ts';
+import { openKernel } from '../kernel/open-kernel.ts';
+import { PROGRAMS } from '../plan/plan.ts';
+import { encodeU32, kernelConstants } from './kernel-values.ts';
+
+const OBJECT = new URL('../../../bpf/agent.bpf.o', import.meta.url);
+/** 16 MiB hold 0.3 s of 100,000 requests a second. */
+const RING_SIZE = 1 << 24;
+
+/** Tracepoints that see HTTP/1 on sockets; kernel 6.3 and later. */
+const SOCKET_PROGRAMS = ['socket_received', 'socket_sent', 'socket_state'] as const;
+const PROCESS_PROGRAMS = ['process_exec', 'process_exit'] as const;
+
+/** Counters of the kernel side that mean loss, by the name the status line shows. */
+const LOSSES = [
+  ['ring full', COUNTER.RING_FULL],
+  ['no scratch memory', COUNTER.SCRATCH_BUSY],
+  ['unreadable memory', COUNTER.READ_FAILED],
+  ['heads cut', COUNTER.HEAD_TRUNCATED],
+  ['connections lost', COUNTER.CONNECTION_LOST],
+  ['unknown system calls', COUNTER.SYSCALL_UNKNOWN],
+  ['http/2 connections', COUNTER.HTTP2],
+  ['deep pipelines', COUNTER.PIPELINE_DEEP],
+  ['map full', COUNTER.MAP_FULL],
+  ['ambiguous routes', COUNTER.ROUTE_UNKNOWN],
+] as const;
+
+/** The loaded kernel side with its tracepoints attached. Disposing detaches everything. */
+export class Tracing implements Disposable {
+  readonly kernel: Kernel;
+  /** The socket tracepoints are attached. */
+  readonly socketTier: boolean;
+  readonly #links: Link[] = [];
+
+  constructor(config: Config, socketTier: boolean) {
+    this.socketTier = socketTier;
+    const slots = scratchSlots(cpus().length);
+    const tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
+    this.kernel = openKernel({
+      object: readFileSync(OBJECT),
+      ringSize: RING_SIZE,
+      constants: kernelConstants(config, slots),
+      programs: [...tracepoints, ...PROGRAMS],
+      mapSizes: { scratches: slots },
+    });
+    try {
+      for (const program of tracepoints) this.#links.push(this.kernel.attachTracepoint(program));
+    } catch (error) {
+      this.kernel[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  losses(): { name: string; count: number }[] {
+    const counters = this.kernel.map('counters');
+    return LOSSES.map(([name, index]) => ({ name, count: sumOfCpus(counters.lookup(encodeU32(index))) }));
+  }
+
+  [Symbol.dispose](): void {
+    this.kernel[Symbol.dispose]();
+  }
+}
+
+/** Four a CPU, a power of two. */
+function scratchSlots(cpuCount: number): number {
+  let slots = 64;
+  while (slots < cpuCount * 4) slots *= 2;
+  return slots;
+}
+
+function sumOfCpus(values: Uint8Array | undefined): number {
+  if (!values) return 0;
+  const view = new DataView(values.buffer, values.byteOffset, values.byteLength);
+  let sum = 0;
+  for (let at = 0; at + 8 <= values.byteLength; at += 8) sum += Number(view.getBigUint64(at, true));
+  return sum;
+}

@@ -1,0 +1,261 @@
+import {
+  MAX_ROUTES,
+  EVENT_FLAG,
+  EVENT_KIND,
+  EVENT_SOURCE,
+  eventHeader as H,
+  eventRequest as Q,
+  eventResponse as S,
+  eventClosed as C,
+  routes as R,
+} from './layout.ts';
+
+/** `number` fields that were 64 bits: counters and nanoseconds since boot, exact below 2^53 (104 days in ns). */
+export interface EventHeader {
+  readonly timeNs: number;
+  readonly connection: number;
+  /** Tokio task id, 0 when none or unknown. */
+  readonly task: number;
+  readonly pid: number;
+  readonly tid: number;
+  readonly sequence: number;
+}
+
+/** Identifiers as big-endian 32-bit words, signed. */
+export interface RequestEvent extends EventHeader {
+  readonly startNs: number;
+  /** Number of the socket's connection; the same as `connection` when the socket tier reports. */
+  readonly socket: number;
+  readonly source: 'socket' | 'library';
+  readonly tls: boolean;
+  readonly traceId0: number;
+  readonly traceId1: number;
+  readonly traceId2: number;
+  readonly traceId3: number;
+  readonly spanId0: number;
+  readonly spanId1: number;
+  readonly parentId0: number;
+  readonly parentId1: number;
+  readonly hasParent: boolean;
+  readonly traceFlags: number;
+  readonly peerAddress: string | undefined;
+  readonly peerPort: number;
+  /** Bytes of the whole head, all pieces. */
+  readonly headSize: number;
+  /** This record's part of the head, a character a byte. */
+  readonly head: string;
+  /** Leading bytes of `head` that an earlier piece brought too. */
+  readonly overlap: number;
+}
+
+export interface PieceEvent {
+  readonly connection: number;
+  readonly head: string;
+  readonly overlap: number;
+}
+
+export interface Route {
+  /** Address of the router's RouteId → template table in the process. */
+  readonly table: number;
+  readonly id: number;
+}
+
+export interface ResponseEvent extends EventHeader {
+  readonly status: number;
+  /** Outermost router first. */
+  readonly routes: readonly Route[];
+  /** The response's head, when it is captured; else empty. */
+  readonly head: string;
+}
+
+export interface ClosedEvent extends EventHeader {
+  /** Of the first request without an answer. */
+  readonly routes: readonly Route[];
+  readonly exiting: boolean;
+  readonly lost: boolean;
+}
+
+export interface EventHandlers {
+  readonly request: (event: RequestEvent) => void;
+  readonly piece: (event: PieceEvent) => void;
+  readonly headDropped: (connection: number) => void;
+  readonly response: (event: ResponseEvent) => void;
+  readonly closed: (event: ClosedEvent) => void;
+  readonly exec: (event: EventHeader) => void;
+  readonly exit: (event: EventHeader) => void;
+  readonly panic: (event: EventHeader) => void;
+  /** A record that no version of events.h explains. */
+  readonly unknown: (kind: number, size: number) => void;
+}
+
+const NO_ROUTES: readonly Route[] = [];
+
+/** Hands each ring record to its handler. Sizes are checked: a record of another ABI is `unknown`. */
+export function createDecoder(handlers: EventHandlers) {
+  const addresses = new AddressTexts();
+  return (view: DataView, bytes: Buffer, at: number, size: number): void => {
+    const kind = size >= H.size ? view.getUint16(at + H.kind, true) : 0;
+    switch (kind) {
+      case EVENT_KIND.REQUEST:
+        if (size < Q.size) break;
+        return handlers.request(readRequest(view, bytes, at, addresses));
+      case EVENT_KIND.RESPONSE:
+        if (size < S.size) break;
+        return handlers.response(readResponse(view, bytes, at));
+      case EVENT_KIND.CLOSED:
+        if (size < C.size) break;
+        return handlers.closed(readClosed(view, at));
+      case EVENT_KIND.HEAD_PIECE:
+        if (size < Q.size) break;
+        return handlers.piece({
+          connection: u64(view, at + H.connection),
+          head: headText(view, bytes, at),
+          overlap: view.getUint16(at + Q.dataOverlap, true),
+        });
+      case EVENT_KIND.HEAD_DROPPED:
+        return handlers.headDropped(u64(view, at + H.connection));
+      case EVENT_KIND.EXEC:
+        return handlers.exec(readHeader(view, at));
+      case EVENT_KIND.EXIT:
+        return handlers.exit(readHeader(view, at));
+      case EVENT_KIND.PANIC:
+        return handlers.panic(readHeader(view, at));
+    }
+    handlers.unknown(kind, size);
+  };
+}
+
+function u64(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
+}
+
+function readHeader(view: DataView, at: number): EventHeader {
+  return {
+    timeNs: u64(view, at + H.timeNs),
+    connection: u64(view, at + H.connection),
+    task: u64(view, at + H.task),
+    pid: view.getUint32(at + H.tgid, true),
+    tid: view.getUint32(at + H.tid, true),
+    sequence: view.getUint32(at + H.sequence, true),
+  };
+}
+
+function headText(view: DataView, bytes: Buffer, at: number): string {
+  const start = at + Q.size;
+  return bytes.toString('latin1', start, start + view.getUint16(at + Q.dataSize, true));
+}
+
+function readRequest(view: DataView, bytes: Buffer, at: number, addresses: AddressTexts): RequestEvent {
+  const flags = view.getUint16(at + H.flags, true);
+  return {
+    timeNs: u64(view, at + H.timeNs),
+    connection: u64(view, at + H.connection),
+    task: u64(view, at + H.task),
+    pid: view.getUint32(at + H.tgid, true),
+    tid: view.getUint32(at + H.tid, true),
+    sequence: view.getUint32(at + H.sequence, true),
+    startNs: u64(view, at + Q.startNs),
+    socket: u64(view, at + Q.socket),
+    source: view.getUint8(at + Q.source) === EVENT_SOURCE.LIBRARY ? 'library' : 'socket',
+    tls: (flags & EVENT_FLAG.TLS) !== 0,
+    traceId0: view.getInt32(at + Q.traceId, false),
+    traceId1: view.getInt32(at + Q.traceId + 4, false),
+    traceId2: view.getInt32(at + Q.traceId + 8, false),
+    traceId3: view.getInt32(at + Q.traceId + 12, false),
+    spanId0: view.getInt32(at + Q.spanId, false),
+    spanId1: view.getInt32(at + Q.spanId + 4, false),
+    parentId0: view.getInt32(at + Q.parentId, false),
+    parentId1: view.getInt32(at + Q.parentId + 4, false),
+    hasParent: (flags & EVENT_FLAG.HAS_PARENT) !== 0,
+    traceFlags: view.getUint8(at + Q.traceFlags),
+    peerAddress: addresses.read(view, at + Q.peerAddress, view.getUint16(at + Q.family, true)),
+    peerPort: view.getUint16(at + Q.peerPort, true),
+    headSize: view.getUint32(at + Q.headSize, true),
+    head: headText(view, bytes, at),
+    overlap: view.getUint16(at + Q.dataOverlap, true),
+  };
+}
+
+function readResponse(view: DataView, bytes: Buffer, at: number): ResponseEvent {
+  const dataSize = view.getUint16(at + S.dataSize, true);
+  const start = at + S.size;
+  return {
+    timeNs: u64(view, at + H.timeNs),
+    connection: u64(view, at + H.connection),
+    task: u64(view, at + H.task),
+    pid: view.getUint32(at + H.tgid, true),
+    tid: view.getUint32(at + H.tid, true),
+    sequence: view.getUint32(at + H.sequence, true),
+    status: view.getUint16(at + S.status, true),
+    routes: readRoutes(view, at + S.routes),
+    head: dataSize === 0 ? '' : bytes.toString('latin1', start, start + dataSize),
+  };
+}
+
+function readRoutes(view: DataView, at: number): readonly Route[] {
+  const count = Math.min(view.getUint32(at + R.count, true), MAX_ROUTES);
+  if (count === 0) return NO_ROUTES;
+  const routes: Route[] = [];
+  for (let i = 0; i < count; i++) {
+    routes.push({ table: u64(view, at + R.table + 8 * i), id: view.getUint32(at + R.id + 4 * i, true) });
+  }
+  return routes;
+}
+
+function readClosed(view: DataView, at: number): ClosedEvent {
+  const flags = view.getUint16(at + H.flags, true);
+  return {
+    ...readHeader(view, at),
+    routes: readRoutes(view, at + C.routes),
+    exiting: (flags & EVENT_FLAG.EXITING) !== 0,
+    lost: (flags & EVENT_FLAG.LOST) !== 0,
+  };
+}
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const REMEMBERED = 4096;
+
+/** Texts of IP addresses. Peers repeat: the last few thousand IPv4 texts are kept. */
+class AddressTexts {
+  readonly #known = new Map<number, string>();
+
+  read(view: DataView, at: number, family: number): string | undefined {
+    if (family === AF_INET) return this.#v4(view.getUint32(at, false));
+    if (family !== AF_INET6) return undefined;
+    // ::ffff:a.b.c.d is an IPv4 peer of a socket that listens on both (RFC 4291 §2.5.5.2).
+    const mapped =
+      view.getUint32(at, false) === 0 &&
+      view.getUint32(at + 4, false) === 0 &&
+      view.getUint32(at + 8, false) === 0xffff;
+    return mapped ? this.#v4(view.getUint32(at + 12, false)) : formatV6(view, at);
+  }
+
+  #v4(word: number): string {
+    let text = this.#known.get(word);
+    if (text === undefined) {
+      text = `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`;
+      if (this.#known.size >= REMEMBERED) this.#known.clear();
+      this.#known.set(word, text);
+    }
+    return text;
+  }
+}
+
+/** RFC 5952: lower case, no leading zeros, the first longest run of two or more zero groups is `::`. */
+export function formatV6(view: DataView, at: number): string {
+  const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(at + 2 * i, false));
+  let start = -1;
+  let length = 1;
+  for (let i = 0; i < 8; i++) {
+    let end = i;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - i > length) {
+      start = i;
+      length = end - i;
+    }
+  }
+  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(':');
+  if (start < 0) return hex(groups);
+  return `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
+}

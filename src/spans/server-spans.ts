@@ -1,0 +1,326 @@
+import type {
+  ClosedEvent,
+  EventHeader,
+  PieceEvent,
+  RequestEvent,
+  ResponseEvent,
+  Route,
+} from '../events/events.ts';
+import type { UnixTime, WallClock } from './clock.ts';
+import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
+import {
+  type Attributes,
+  ERROR_TYPE,
+  pushResponseHeaders,
+  ROUTE,
+  requestAttributes,
+  STATUS_CODE,
+  spanName,
+  text,
+} from './server-attributes.ts';
+import {
+  attributeKey,
+  type Scope,
+  SPAN_KIND,
+  type SpanEvent,
+  type SpanRecord,
+  STATUS,
+  type TracedProcess,
+} from './span.ts';
+
+/** What the spans of one process need to know of it. */
+export interface ProcessContext {
+  readonly process: TracedProcess;
+  readonly scope: Scope;
+  /** undefined where the program holds no axum or its tables can't be read. */
+  readonly routes: { readonly resolve: (routes: readonly Route[]) => string | undefined } | undefined;
+}
+
+export interface ServerSpanOptions {
+  readonly clock: WallClock;
+  readonly contextOf: (pid: number) => ProcessContext | undefined;
+  readonly emit: (span: SpanRecord) => void;
+  readonly knownMethods: ReadonlySet<string>;
+  readonly captureRequest: ReadonlySet<string> | undefined;
+  readonly captureResponse: ReadonlySet<string> | undefined;
+  /** A request without an answer for so long is given up. */
+  readonly timeoutNs: number;
+}
+
+/** Every way a request or its span is lost here. All only grow. */
+export interface ServerSpanLosses {
+  malformedHeads: number;
+  unmatchedResponses: number;
+  unknownProcess: number;
+  openLimit: number;
+}
+
+/** Why a span ended without a response. */
+type Unanswered = 'panic' | 'process_exit' | 'connection_closed' | 'connection_lost' | 'timeout' | 'agent_stopped';
+
+/** Why a span ended that no response has ended; absent on answered ones. */
+const END_REASON = attributeKey('otel_rust.end_reason');
+
+const MESSAGES: Readonly<Record<Unanswered, string | undefined>> = {
+  panic: 'the handler panicked before it answered',
+  process_exit: 'the process ended before it answered',
+  connection_closed: 'the connection was closed before the response',
+  connection_lost: undefined,
+  timeout: 'no response within the time limit of the agent',
+  agent_stopped: undefined,
+};
+
+interface OpenRequest {
+  readonly event: RequestEvent;
+  readonly context: ProcessContext;
+  readonly head: RequestHead;
+  readonly known: boolean;
+  readonly attributes: Attributes;
+  panicAt: number;
+}
+
+interface Pieces {
+  text: string;
+}
+
+/** Open requests are bounded: about 2 KB each. */
+const MAX_OPEN = 50_000;
+const MAX_PIECES = 10_000;
+/** The kernel gives out at most 8 KiB of a head and a window more. */
+const MAX_HEAD = 16_384;
+const PIPELINE = 4096;
+
+/** A request's key: connections are counted, and at most 64 requests of one are open. Exact below 2^53. */
+const keyOf = (connection: number, sequence: number) => connection * PIPELINE + (sequence % PIPELINE);
+
+/** Pairs requests with their responses and makes SERVER spans of them. */
+export class ServerSpans {
+  readonly losses: ServerSpanLosses = {
+    malformedHeads: 0,
+    unmatchedResponses: 0,
+    unknownProcess: 0,
+    openLimit: 0,
+  };
+  readonly #options: ServerSpanOptions;
+  /** In order of arrival, which the time-out relies on. */
+  readonly #open = new Map<number, OpenRequest>();
+  readonly #pieces = new Map<number, Pieces>();
+  /** Open requests of the library tier by the socket below. */
+  readonly #bySocket = new Map<number, number>();
+  /** Requests whose head was no HTTP: their responses are expected and ignored. */
+  readonly #ignored = new Set<number>();
+
+  constructor(options: ServerSpanOptions) {
+    this.#options = options;
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  piece({ connection, head, overlap }: PieceEvent): void {
+    const known = this.#pieces.get(connection);
+    if (known) {
+      if (known.text.length < MAX_HEAD) known.text += head.slice(overlap);
+      return;
+    }
+    if (this.#pieces.size >= MAX_PIECES) this.#forgetOldestPieces();
+    this.#pieces.set(connection, { text: head.slice(overlap) });
+  }
+
+  headDropped(connection: number): void {
+    this.#pieces.delete(connection);
+  }
+
+  request(event: RequestEvent): void {
+    const text = this.#headOf(event);
+    const key = keyOf(event.connection, event.sequence);
+    const head = parseRequestHead(text, text.length >= event.headSize, this.#options.captureRequest);
+    const context = head && this.#options.contextOf(event.pid);
+    if (!head || !context) {
+      if (head) this.losses.unknownProcess++;
+      else this.losses.malformedHeads++;
+      this.#ignore(key);
+      return;
+    }
+    if (this.#open.size >= MAX_OPEN) {
+      this.losses.openLimit++;
+      this.#ignore(key);
+      return;
+    }
+    const known = this.#options.knownMethods.has(head.method);
+    const attributes = requestAttributes(head, transportOf(event), this.#options.knownMethods);
+    this.#open.set(key, { event, context, head, known, attributes, panicAt: 0 });
+    if (event.source === 'library' && event.socket !== 0) this.#bySocket.set(event.socket, key);
+  }
+
+  response(event: ResponseEvent): void {
+    const key = keyOf(event.connection, event.sequence);
+    const open = this.#take(key);
+    if (!open) {
+      if (!this.#ignored.delete(key)) this.losses.unmatchedResponses++;
+      return;
+    }
+    const { attributes } = open;
+    const name = this.#nameWithRoute(open, event.routes);
+    attributes.push(STATUS_CODE, event.status);
+    if (this.#options.captureResponse && event.head !== '') this.#pushResponseHeaders(attributes, event.head);
+    const failed = event.status >= 500;
+    if (failed) attributes.push(ERROR_TYPE, open.panicAt > 0 ? 'panic' : `${event.status}`);
+    this.#finish(open, event.timeNs, name, failed, undefined);
+  }
+
+  closed(event: ClosedEvent): void {
+    this.#pieces.delete(event.connection);
+    const reason = event.lost ? 'connection_lost' : event.exiting ? 'process_exit' : 'connection_closed';
+    let first = event.sequence;
+    while (first > 0 && this.#open.has(keyOf(event.connection, first - 1))) first--;
+    for (let sequence = first; sequence < event.sequence; sequence++) {
+      const open = this.#take(keyOf(event.connection, sequence));
+      if (open) this.#giveUp(open, event.timeNs, reason, sequence === first ? event.routes : []);
+    }
+    const key = this.#bySocket.get(event.connection);
+    const open = key === undefined ? undefined : this.#take(key);
+    if (open) this.#giveUp(open, event.timeNs, reason, event.routes);
+  }
+
+  /** Panics are rare; a request is the panic's when the same task, or the same thread without tasks, has it. */
+  panic(event: EventHeader): void {
+    for (const open of this.#open.values()) {
+      const request = open.event;
+      if (request.pid !== event.pid || request.task !== event.task) continue;
+      if (event.task === 0 && request.tid !== event.tid) continue;
+      open.panicAt = event.timeNs;
+    }
+  }
+
+  processEnded(pid: number, timeNs: number): void {
+    this.#giveUpAll(timeNs, 'process_exit', (open) => open.event.pid === pid);
+  }
+
+  /** To be called about once a second. */
+  expire(nowNs: number): void {
+    const limit = nowNs - this.#options.timeoutNs;
+    for (const [key, open] of this.#open) {
+      if (open.event.startNs > limit) return;
+      this.#take(key);
+      this.#giveUp(open, nowNs, 'timeout');
+    }
+  }
+
+  /** Ends what is open when the agent stops. */
+  stop(nowNs: number): void {
+    this.#giveUpAll(nowNs, 'agent_stopped', () => true);
+  }
+
+  #giveUpAll(timeNs: number, reason: Unanswered, which: (open: OpenRequest) => boolean): void {
+    for (const [key, open] of this.#open) {
+      if (!which(open)) continue;
+      this.#take(key);
+      this.#giveUp(open, timeNs, reason);
+    }
+  }
+
+  #headOf(event: RequestEvent): string {
+    if (this.#pieces.size === 0) return event.head;
+    const pieces = this.#pieces.get(event.connection);
+    if (!pieces) return event.head;
+    this.#pieces.delete(event.connection);
+    return pieces.text + event.head.slice(event.overlap);
+  }
+
+  #ignore(key: number): void {
+    if (this.#ignored.size >= MAX_PIECES) this.#ignored.clear();
+    this.#ignored.add(key);
+  }
+
+  #forgetOldestPieces(): void {
+    for (const connection of this.#pieces.keys()) {
+      this.#pieces.delete(connection);
+      return;
+    }
+  }
+
+  #take(key: number): OpenRequest | undefined {
+    const open = this.#open.get(key);
+    if (!open) return undefined;
+    this.#open.delete(key);
+    if (open.event.source === 'library') this.#bySocket.delete(open.event.socket);
+    return open;
+  }
+
+  #pushResponseHeaders(attributes: Attributes, head: string): void {
+    const headers = this.#options.captureResponse && parseResponseHeaders(head, this.#options.captureResponse);
+    if (headers) pushResponseHeaders(attributes, headers);
+  }
+
+  /** The span's name; a route that is known becomes an attribute too. */
+  #nameWithRoute(open: OpenRequest, routes: readonly Route[]): string {
+    let route: string | undefined;
+    if (routes.length > 0) {
+      route = open.context.routes?.resolve(routes);
+      if (route !== undefined) open.attributes.push(ROUTE, route);
+    }
+    return spanName(open.head.method, open.known, route);
+  }
+
+  #giveUp(open: OpenRequest, timeNs: number, reason: Unanswered, routes: readonly Route[] = []): void {
+    const why = open.panicAt > 0 && reason === 'connection_closed' ? 'panic' : reason;
+    const failed = why !== 'agent_stopped' && why !== 'connection_lost';
+    open.attributes.push(END_REASON, why);
+    if (failed) open.attributes.push(ERROR_TYPE, why);
+    this.#finish(open, timeNs, this.#nameWithRoute(open, routes), failed, MESSAGES[why]);
+  }
+
+  #finish(open: OpenRequest, endNs: number, name: string, failed: boolean, message: string | undefined): void {
+    const { event, context, head } = open;
+    const { clock, emit } = this.#options;
+    const start = clock.at(event.startNs);
+    const end = clock.at(Math.max(endNs, event.startNs));
+    emit({
+      process: context.process,
+      scope: context.scope,
+      kind: SPAN_KIND.server,
+      name,
+      traceId0: event.traceId0,
+      traceId1: event.traceId1,
+      traceId2: event.traceId2,
+      traceId3: event.traceId3,
+      spanId0: event.spanId0,
+      spanId1: event.spanId1,
+      parentId0: event.parentId0,
+      parentId1: event.parentId1,
+      parentIsRemote: event.hasParent,
+      traceState: event.hasParent && head.traceState ? text(head.traceState) : undefined,
+      traceFlags: event.traceFlags,
+      startUnixSeconds: start.seconds,
+      startNanoseconds: start.nanoseconds,
+      endUnixSeconds: end.seconds,
+      endNanoseconds: end.nanoseconds,
+      status: failed ? STATUS.error : STATUS.unset,
+      statusMessage: failed ? message : undefined,
+      attributes: open.attributes,
+      events: open.panicAt > 0 ? [panicEvent(clock.at(open.panicAt))] : undefined,
+    });
+  }
+}
+
+function transportOf(event: RequestEvent) {
+  return {
+    tls: event.source === 'socket' || event.socket !== 0 ? event.tls : undefined,
+    peerAddress: event.peerAddress,
+    peerPort: event.peerPort,
+  };
+}
+
+const EXCEPTION_TYPE = attributeKey('exception.type');
+
+/** Semantic conventions for exceptions on spans. */
+function panicEvent(at: UnixTime): SpanEvent {
+  return {
+    name: 'exception',
+    unixSeconds: at.seconds,
+    nanoseconds: at.nanoseconds,
+    attributes: [EXCEPTION_TYPE, 'panic'],
+  };
+}
