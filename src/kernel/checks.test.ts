@@ -23,16 +23,19 @@ test('capabilities: which are missing, and what they are for', () => {
     bits('CAP_BPF', 'CAP_PERFMON'),
   );
   assert.throws(() => effectiveCapabilities('Name: x\n'), /has no CapEff line/);
-  assert.deepEqual(missingCapabilities(bits('CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE')), []);
-  assert.deepEqual(missingCapabilities(bits('CAP_SYS_ADMIN', 'CAP_SYS_PTRACE')), []);
-  assert.deepEqual(missingCapabilities(bits('CAP_SYS_ADMIN')), ['CAP_SYS_PTRACE']);
-  assert.deepEqual(missingCapabilities(0n), ['CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE']);
+  assert.deepEqual(missingCapabilities(bits('CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE'), true), []);
+  assert.deepEqual(missingCapabilities(bits('CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'), true), []);
+  assert.deepEqual(missingCapabilities(bits('CAP_SYS_ADMIN'), true), ['CAP_SYS_PTRACE']);
+  assert.deepEqual(missingCapabilities(0n, true), ['CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE']);
   assert.match(
-    missingPrivilege(bits('CAP_BPF', 'CAP_SYS_PTRACE')) ?? '',
+    missingPrivilege(bits('CAP_BPF', 'CAP_SYS_PTRACE'), true) ?? '',
     /^missing CAP_PERFMON \(attach probes .*\); run as root/,
   );
-  assert.equal(missingPrivilege(bits('CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE')), undefined);
-  const fatal = capabilityChecks(0n).filter((check) => check.verdict === 'fatal');
+  assert.deepEqual(missingCapabilities(bits('CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE'), false), [
+    'CAP_SYS_ADMIN',
+  ]);
+  assert.equal(missingPrivilege(bits('CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE'), true), undefined);
+  const fatal = capabilityChecks(0n, true).filter((check) => check.verdict === 'fatal');
   assert.deepEqual(fatal.map((check) => check.title).sort(), ['CAP_BPF', 'CAP_PERFMON', 'CAP_SYS_PTRACE']);
 });
 

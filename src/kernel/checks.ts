@@ -113,8 +113,8 @@ export function architectureCheck(found: string): Check {
   );
 }
 
-export function capabilityChecks(effective: bigint): Check[] {
-  const missing = missingCapabilities(effective);
+export function capabilityChecks(effective: bigint, multiLink = kernelIsAtLeast('6.6')): Check[] {
+  const missing = missingCapabilities(effective, multiLink);
   return (Object.keys(CAPABILITIES) as CapabilityName[]).map((name) => {
     const has = hasCapability(effective, name);
     const verdict = missing.includes(name) ? 'fatal' : 'ok';

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileOffset } from '../base/address.ts';
+import { effectiveCapabilities, hasCapability } from './capabilities.ts';
 import { probeMultiLink, probePerfUprobe, probeTracepoint, readKernelBtf } from './features.ts';
 import type { Kernel } from './kernel.ts';
 import type { UprobeMode } from './links.ts';
@@ -131,9 +132,15 @@ const MODES: readonly (readonly [UprobeMode, string, () => boolean])[] = [
   ['perf_event', '5.15', () => probePerfUprobe().ok],
 ];
 
+function needsMode(t: TestContext, mode: UprobeMode, since: string, available: boolean): boolean {
+  const privileged = mode === 'uprobe_multi' || hasCapability(effectiveCapabilities(), 'CAP_SYS_ADMIN');
+  if (!privileged) t.skip('privileges: perf event uprobes need CAP_SYS_ADMIN');
+  return privileged && needs(t, mode, since, available);
+}
+
 for (const [mode, since, available] of MODES) {
   test(`${mode}: cookies, arguments, several sites, detach`, async (t) => {
-    if (!needs(t, mode, since, available())) return;
+    if (!needsMode(t, mode, since, available())) return;
     await using target = await startTarget();
     const before = heldDescriptors();
     {
@@ -164,7 +171,7 @@ for (const [mode, since, available] of MODES) {
   });
 
   test(`${mode}: a failed attach leaves nothing`, async (t) => {
-    if (!needs(t, mode, since, available())) return;
+    if (!needsMode(t, mode, since, available())) return;
     await using target = await startTarget();
     using kernel = openKernelWith(kernelOptions(['on_call']), mode);
     const before = heldDescriptors();
