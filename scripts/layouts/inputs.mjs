@@ -17,8 +17,7 @@ const STORAGE = [
   `std::sys::thread_local::fast_local::Key<${CONTEXT}>`,
   `std::sys::pal::common::thread_local::fast_local::Key<${CONTEXT}>`,
   `std::sys::common::thread_local::fast_local::Key<${CONTEXT}>`,
-  `std::sys::common::thread_local::fast::Key<${CONTEXT}>`,
-  `std::thread::local::fast::Key<${CONTEXT}>`,
+  `std::sys::common::thread_local::fast_local::fast::Key<${CONTEXT}>`,
 ];
 
 const hyperMember = (type, ...path) => ({ types: [`hyper::proto::${type}`], path });
@@ -71,6 +70,9 @@ export const LIBRARIES = [
     versions: [
       '1.24.2',
       '1.28.2',
+      '1.29.1',
+      '1.30.0',
+      '1.31.0',
       '1.32.1',
       '1.36.0',
       '1.37.0',
@@ -126,6 +128,7 @@ export const LIBRARIES = [
       '1.1.0',
       '1.2.0',
       '1.3.1',
+      '1.4.0',
       '1.4.1',
       '1.5.2',
       '1.6.0',

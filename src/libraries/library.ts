@@ -39,8 +39,9 @@ export function hasFunction(facts: BinaryFacts, query: string): boolean {
   return (facts.functions[query] ?? []).length > 0;
 }
 
-export function recognisedCrate(crate: CrateFact): RecognisedLibrary {
-  return { name: crate.name, version: crate.version, evidence: crate.evidence };
+/** The evidence without where cargo keeps its registry: that part differs between build machines. */
+export function recognisedCrate({ name, version, evidence }: CrateFact): RecognisedLibrary {
+  return { name, version, evidence: evidence.replace(/^.*\bregistry\/src\/[^/]+\//, '') };
 }
 
 /** True when some symbol table of functions is there, so that "not found" means something. */

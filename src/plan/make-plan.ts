@@ -3,7 +3,7 @@ import { UserError } from '../base/errors.ts';
 import { routeTable } from '../libraries/axum/axum.ts';
 import { hyperLayout } from '../libraries/hyper/hyper.ts';
 import { crateList, HOOKS, recognise } from '../libraries/index.ts';
-import { type Found, hasCrate, hasFunction } from '../libraries/library.ts';
+import { type Found, hasCrate, hasFunction, hasSymbols } from '../libraries/library.ts';
 import { mayServe } from '../libraries/network.ts';
 import { type TlsEvidence, tlsServers } from '../libraries/tls/tls.ts';
 import { taskSlot } from '../libraries/tokio/task-slot.ts';
@@ -140,8 +140,9 @@ function tlsSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceChoice {
   if (tier === 'socket') return none('the socket tier was asked for, and it sees only encrypted bytes');
   const names = parts.tls.map(({ name }) => name).join(' and ');
   const problem = hyperProblem(parts, facts);
-  if (names === '' && problem === undefined) return none('no TLS server is linked');
-  if (names === '') return none(`no TLS server was found; and if there is one: ${problem}`);
+  if (names === '' && hasSymbols(facts)) return none('no TLS server library is linked');
+  if (names === '')
+    return none(`stripped: whether it serves TLS is not known, and ${problem ?? 'no symbols tell'}`);
   if (problem) return none(`${names} is linked, but ${problem}`);
   return {
     datum,

@@ -2,7 +2,7 @@ import type { BinaryFacts, TlsVariableFact } from '../../analysis/facts.ts';
 import type { TaskSlot } from '../../plan/plan.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasCrate, hasFunction, hasSymbols } from '../library.ts';
-import { distance, parseVersion } from '../versions.ts';
+import { compareVersions, distance, parseVersion, type Version } from '../versions.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 interface ContextLayout {
@@ -80,7 +80,7 @@ function contextLayout(facts: BinaryFacts, variable: TlsVariableFact): Found<Con
     library: 'tokio',
     version,
     rustc: facts.rustc?.version,
-    rows: ROWS.filter(({ features }) => features === featuresOf(facts)),
+    rows: usableRows(facts, variable, version),
     pick: ({ storage, contextSize, tagOffset, idOffset }): ContextLayout => ({
       storage,
       contextSize,
@@ -88,15 +88,22 @@ function contextLayout(facts: BinaryFacts, variable: TlsVariableFact): Found<Con
       idOffset,
     }),
   });
-  if ('missing' in inner) return inner;
-  const offset = contextOffset(facts, variable, inner.value);
-  if (offset === undefined)
-    return {
-      missing: `CONTEXT is ${variable.size} bytes, which does not fit Tokio ${version} (${inner.evidence})`,
-    };
+  const offset = 'missing' in inner ? undefined : contextOffset(facts, variable, inner.value);
+  if ('missing' in inner || offset === undefined)
+    return { missing: `CONTEXT is ${variable.size} bytes: no measured Tokio near ${version} has that size` };
   const { tagOffset, idOffset } = inner.value;
   const moved = { tagOffset: tagOffset === null ? null : tagOffset + offset, idOffset: idOffset + offset };
   return { value: { layout: moved, version }, evidence: inner.evidence };
+}
+
+/**
+ * Rows of the same scheduler features. Of a version that was not measured, only neighbours whose Context has
+ * a size that fits the variable; a measured version must fit itself (else it was built in an unusual way).
+ */
+function usableRows(facts: BinaryFacts, variable: TlsVariableFact, version: string): readonly TokioRow[] {
+  const rows = ROWS.filter(({ features }) => features === featuresOf(facts));
+  if (rows.some((row) => row.version === version)) return rows;
+  return rows.filter((row) => contextOffset(facts, variable, row) !== undefined);
 }
 
 /** A program built with the feature rt-multi-thread links parts of that scheduler whichever it uses. */
@@ -105,8 +112,8 @@ function featuresOf(facts: BinaryFacts): string {
 }
 
 /**
- * The Context's place in its thread-local variable is std's business: taken from the measured compiler next to
- * this one that has the same kind of storage of the same size.
+ * The Context's place in its thread-local variable is std's business: taken from the measured compilers next to
+ * this one, where they have the same kind of storage of the same size and agree.
  */
 function contextOffset(
   facts: BinaryFacts,
@@ -114,11 +121,21 @@ function contextOffset(
   { storage, contextSize }: ContextLayout,
 ): number | undefined {
   const overhead = variable.size - contextSize;
-  const fitting = ROWS.filter((row) => row.storage === storage && row.storageOverhead === overhead);
   const rustc = parseVersion(facts.rustc?.version ?? '');
-  if (!rustc) return agreed(fitting);
+  const rows = ROWS.filter((row) => row.storage === storage);
+  return agreed((rustc ? nextTo(rows, rustc) : rows).filter((row) => row.storageOverhead === overhead));
+}
+
+/** Rows of the compiler itself, else of the measured ones just before and after it. */
+function nextTo(rows: readonly TokioRow[], rustc: Version): readonly TokioRow[] {
+  const order = (row: TokioRow) => compareVersions(parseVersion(row.rustc) ?? rustc, rustc);
   const gap = (row: TokioRow) => distance(parseVersion(row.rustc) ?? rustc, rustc);
-  return fitting.toSorted((a, b) => gap(a) - gap(b))[0]?.contextOffset;
+  const nearest = (side: readonly TokioRow[]) =>
+    side.filter((row) => gap(row) === Math.min(...side.map(gap)));
+  return [
+    ...nearest(rows.filter((row) => order(row) <= 0)),
+    ...nearest(rows.filter((row) => order(row) > 0 && rows.every((other) => order(other) !== 0))),
+  ];
 }
 
 function agreed(rows: readonly TokioRow[]): number | undefined {

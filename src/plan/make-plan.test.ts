@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
+import { fileOffset } from '../base/address.ts';
+import { UserError } from '../base/errors.ts';
+import { context, crate, factsWith, functionAt } from './facts-for-tests.ts';
+import { makePlan } from './make-plan.ts';
+import type { Datum, Plan, Tier } from './plan.ts';
+
+/** `push rbp; ret` wherever it is asked for. */
+const readCode: CodeReader = (start, size) => ({
+  svma: start,
+  fileOffset: fileOffset(start - 0x100),
+  bytes: Uint8Array.of(0x55, 0xc3, 0xcc, 0xcc).subarray(0, size),
+});
+
+const plan = (facts: BinaryFacts, tier: Tier = 'auto'): Plan => makePlan({ facts, readCode }, tier);
+const sourceOf = (made: Plan, datum: Datum) => made.sources.find((choice) => choice.datum === datum);
+const programs = (made: Plan) => made.probes.map(({ program }) => program);
+
+const axumTls = factsWith({
+  crates: [
+    crate('axum', '0.8.9'),
+    crate('hyper', '1.12.0'),
+    crate('tokio', '1.54.1'),
+    crate('rustls', '0.23.46'),
+  ],
+  functions: {
+    'hyper.server.parse': [functionAt('parse', 0x2000)],
+    'hyper.server.encode': [functionAt('encode', 0x3000)],
+    'axum.set_matched_path': [functionAt('set_matched_path', 0x4000)],
+    'std.rust_panic': [functionAt('rust_panic', 0x5000)],
+    'tokio.multi_thread': [functionAt('worker', 0x6000)],
+    'tls.rustls': [functionAt('rustls::server::hs::ExpectClientHello', 0x7000)],
+  },
+  tlsVariables: { 'tokio.context': [context(80)] },
+});
+const { 'tls.rustls': _, ...withoutTls } = axumTls.functions;
+const axumPlain = { ...axumTls, functions: withoutTls };
+
+test('an axum server with TLS: every datum, one probe for each', () => {
+  const made = plan(axumTls);
+  assert.deepEqual(
+    made.sources.map(({ datum, source }) => [datum, source]),
+    [
+      ['http.server.plaintext', 'socket'],
+      ['http.server.tls', 'library'],
+      ['http.route', 'library'],
+      ['tokio.task', 'tls-slot'],
+      ['panic', 'library'],
+    ],
+  );
+  assert.deepEqual(programs(made), [
+    'hyper_server_parse',
+    'hyper_server_encode',
+    'axum_set_matched_path',
+    'rust_panic',
+  ]);
+  assert.equal(made.probes[0]?.fileOffset, 0x1f00);
+  assert.equal(made.taskSlot?.threadPointerOffset, 0x30 - 0x100);
+  assert.deepEqual(made.missing, []);
+});
+
+test('without a TLS server nothing pays for parse and encode', () => {
+  const made = plan(axumPlain);
+  assert.deepEqual(programs(made), ['axum_set_matched_path', 'rust_panic']);
+  assert.equal(made.layout, undefined);
+  assert.deepEqual(sourceOf(made, 'http.server.tls'), {
+    datum: 'http.server.tls',
+    source: 'none',
+    reason: 'no TLS server library is linked',
+  });
+});
+
+test('the tiers that can be forced', () => {
+  const library = plan(axumPlain, 'library');
+  assert.equal(sourceOf(library, 'http.server.plaintext')?.source, 'library');
+  assert.equal(library.probes.length, 4);
+  const socket = plan(axumTls, 'socket');
+  assert.equal(sourceOf(socket, 'http.server.tls')?.source, 'none');
+  assert.deepEqual(programs(socket), ['axum_set_matched_path', 'rust_panic']);
+});
+
+test('the library tier on a server without hyper says so', () => {
+  const actix = factsWith({ crates: [crate('actix-http', '3.9.0'), crate('tokio', '1.54.1')] });
+  const made = plan(actix, 'library');
+  assert.deepEqual(sourceOf(made, 'http.server.plaintext'), {
+    datum: 'http.server.plaintext',
+    source: 'none',
+    reason: 'the library tier was asked for, but hyper was not found in it',
+  });
+});
+
+test('a stripped program keeps its plaintext spans and says what stripping took', () => {
+  const made = plan({
+    ...axumTls,
+    symbols: { symtab: 0, dynsym: 10, debugFile: 0, debugFilePath: undefined },
+    functions: {},
+    tlsVariables: {},
+  });
+  assert.equal(sourceOf(made, 'http.server.plaintext')?.source, 'socket');
+  assert.deepEqual(made.probes, []);
+  assert.deepEqual(
+    made.missing.map(({ hook }) => hook),
+    [
+      'hyper.server.parse',
+      'hyper.server.encode',
+      'axum.set_matched_path',
+      'tokio.task_slot',
+      'std.rust_panic',
+    ],
+  );
+  for (const { reason } of made.missing) assert.match(reason, /stripped/);
+});
+
+test('a route without the task it belongs to is not taken', () => {
+  const made = plan({ ...axumPlain, tlsVariables: {} });
+  assert.equal(sourceOf(made, 'http.route')?.source, 'none');
+  assert.equal(made.routeTable, undefined);
+});
+
+test('code that is not in the file is a missing hook, not a failure', () => {
+  const made = makePlan({ facts: axumTls, readCode: () => undefined }, 'auto');
+  assert.deepEqual(made.probes, []);
+  assert.match(made.missing[0]?.reason ?? '', /the code of parse is not in the file/);
+});
+
+test('not Rust, or surely no server: a UserError that lists what it holds', () => {
+  assert.throws(() => plan(factsWith({ isRust: false })), UserError);
+  assert.throws(() => plan(factsWith({ crates: [crate('clap', '4.0.1'), crate('regex', undefined)] })), {
+    name: 'UserError',
+    message: /without any library we know and without a network listener; it holds only clap 4\.0\.1, regex$/,
+  });
+  assert.throws(() => plan(factsWith({})), /it holds no crates at all/);
+});
+
+test('anything that may listen is not refused', () => {
+  const stripped = { symtab: 0, dynsym: 0, debugFile: 0, debugFilePath: undefined };
+  const accept = { 'libc.accept': [functionAt('accept4', 0x2000)] };
+  const listener = { 'std.listener': [functionAt('std::net::tcp::TcpListener::bind', 0x2000)] };
+  for (const facts of [
+    { symbols: stripped },
+    { functions: accept },
+    { functions: listener },
+    { crates: [crate('mio', '1.0.0')] },
+  ])
+    assert.equal(sourceOf(plan(factsWith(facts)), 'http.server.plaintext')?.source, 'socket');
+});
+
+test('two hypers of which axum tells the serving one', () => {
+  const both = { ...axumTls, crates: [...axumTls.crates, crate('hyper', '0.14.32')] };
+  assert.equal(plan(both).layout?.parseContextReqMethod, 40);
+  const unclear = { ...both, crates: both.crates.filter(({ name }) => name !== 'axum') };
+  assert.match(
+    sourceOf(plan(unclear), 'http.server.tls')?.reason ?? '',
+    /hyper 1\.12\.0 and 0\.14\.32 are both linked/,
+  );
+});
