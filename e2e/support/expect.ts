@@ -8,8 +8,8 @@ export interface Expected {
   readonly statusCode: number;
   readonly required: Attributes;
   readonly optional: Attributes;
-  /** Must be there with any value that isn't empty. */
-  readonly present: readonly string[];
+  /** Names of the span's events. */
+  readonly events: readonly string[];
 }
 
 const KNOWN_METHODS = 'CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' ');
@@ -67,6 +67,7 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     ...(answered ? { 'http.response.status_code': record.status } : {}),
     ...(answered && record.status >= 500 ? { 'error.type': `${record.status}` } : {}),
     ...(answered && route !== undefined ? { 'http.route': route } : {}),
+    ...(answered ? {} : { 'error.type': endReason(record), 'otel_rust.end_reason': endReason(record) }),
   };
   const peer = {
     'client.address': clientAddress,
@@ -79,9 +80,12 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     statusCode: !answered || record.status >= 500 ? 2 : 0,
     required: { ...required, ...(tls ? {} : peer) },
     optional: { ...(tls ? peer : {}), ...(route === undefined ? {} : { 'http.route': route }) },
-    present: answered ? [] : ['error.type'],
+    events: record.kind === 'panic' ? ['exception'] : [],
   };
 }
+
+/** Without a response: the handler panicked, or the client has left. */
+const endReason = (record: LoadRecord) => (record.kind === 'panic' ? 'panic' : 'connection_closed');
 
 const REDACTED_KEYS =
   /(^|&)(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|sig|X-Goog-Signature)=[^&]*/g;
@@ -120,10 +124,9 @@ export function differences(span: Span, expected: Expected): string[] {
   for (const [key, actual] of Object.entries(span.attributes)) {
     if (Object.hasOwn(expected.required, key)) continue;
     if (Object.hasOwn(expected.optional, key)) check(key, actual, expected.optional[key]);
-    else if (!expected.present.includes(key))
-      problems.push(`${key} = ${JSON.stringify(actual)} is not expected`);
+    else problems.push(`${key} = ${JSON.stringify(actual)} is not expected`);
   }
-  for (const key of expected.present) if (!span.attributes[key]) problems.push(`${key} is missing`);
+  check('events', span.events.map((event) => event.name).join(), expected.events.join());
   return problems;
 }
 

@@ -4,8 +4,12 @@ import { Collector, type CollectorOptions } from './collector.ts';
 import { assertSpansMatch } from './compare.ts';
 import type { LoadRecord } from './load.ts';
 import type { Span } from './otlp.ts';
+import { pause } from './raw-client.ts';
 import { Scratch } from './scratch.ts';
 import { copyProgram, startTarget, type Target, type TargetOptions } from './target.ts';
+
+/** The client is done before the server has closed its last connections. */
+const SETTLE_MS = 200;
 
 export interface SessionOptions {
   readonly tier?: Tier;
@@ -47,6 +51,7 @@ export class Session implements Disposable {
 
   /** Stops the agent, which flushes, then the Collector; returns all spans. */
   async finish(): Promise<Span[]> {
+    await pause(SETTLE_MS);
     await this.agent.stop();
     return await this.collector.finish();
   }
