@@ -1,6 +1,122 @@
 // axum::extract::matched_path::set_matched_path_for_request(RouteId edi, &HashMap<RouteId, Arc<str>> rsi, …):
-// called once for each router a request passes, outermost first.
+// called once for each router a request passes, outermost first. The template is read here and now: a router
+// may live no longer than its connection.
 #pragma once
+
+#define GROUP_STEPS 16
+#define SCAN_BUCKETS 4096
+
+struct route_table {
+  struct binary_layout layout;
+  __u32 id;
+  __u32 found; // bytes of the template, 0 = not found
+  __u64 control;
+  __u64 mask;
+  __u64 text; // address of the template
+};
+
+#define ROTATE(x, n) ((x) << (n) | (x) >> (64 - (n)))
+#define SIP_ROUND                                                                                          \
+  do {                                                                                                     \
+    v0 += v1; v1 = ROTATE(v1, 13) ^ v0; v0 = ROTATE(v0, 32);                                               \
+    v2 += v3; v3 = ROTATE(v3, 16) ^ v2;                                                                    \
+    v0 += v3; v3 = ROTATE(v3, 21) ^ v0;                                                                    \
+    v2 += v1; v1 = ROTATE(v1, 17) ^ v2; v2 = ROTATE(v2, 32);                                               \
+  } while (0)
+
+// SipHash-1-3 of one u32, what std's RandomState makes of a RouteId.
+static __always_inline __u64 hash_route_id(__u64 k0, __u64 k1, __u32 id) {
+  __u64 v0 = k0 ^ 0x736f6d6570736575ULL, v1 = k1 ^ 0x646f72616e646f6dULL;
+  __u64 v2 = k0 ^ 0x6c7967656e657261ULL, v3 = k1 ^ 0x7465646279746573ULL;
+  __u64 block = 4ULL << 56 | id;
+  v3 ^= block;
+  SIP_ROUND;
+  v0 ^= block;
+  v2 ^= 0xff;
+  SIP_ROUND;
+  SIP_ROUND;
+  SIP_ROUND;
+  return v0 ^ v1 ^ v2 ^ v3;
+}
+
+// Buckets lie below the control bytes, the first one next to them. 1 when this one holds the id.
+static __always_inline int check_bucket(struct route_table *t, __u64 index) {
+  const struct binary_layout *l = &t->layout;
+  __u64 bucket = t->control - (index + 1) * l->bucket_size, pointer = 0, length = 0;
+  __u32 id = 0;
+  if (bpf_probe_read_user(&id, 4, (void *)(bucket + l->bucket_id)) || id != t->id) return 0;
+  if (bpf_probe_read_user(&pointer, 8, (void *)(bucket + l->bucket_pointer)) ||
+      bpf_probe_read_user(&length, 8, (void *)(bucket + l->bucket_length)))
+    return 0;
+  if (!length || length > ROUTE_TEXT) return 0;
+  t->text = pointer + l->arc_header;
+  t->found = length;
+  return 1;
+}
+
+// 0x80 in each byte that equals `byte`; exact.
+static __always_inline __u64 equal_bytes(__u64 word, __u8 byte) {
+  __u64 x = word ^ EACH_BYTE(byte);
+  return ~(((x & EACH_BYTE(0x7f)) + EACH_BYTE(0x7f)) | x | EACH_BYTE(0x7f));
+}
+
+// hashbrown's probe sequence: groups of 16 control bytes, each holding the hash's top 7 bits or 0xff for a
+// bucket that was never used, where the search ends. A global function: walked once by the verifier.
+__noinline int find_by_hash(struct route_table *t) {
+  __u64 keys[2];
+  if (!t) return 0;
+  // The caller leaves the table's address in `text`.
+  if (bpf_probe_read_user(keys, 16, (void *)(t->text + t->layout.table_keys))) return 0;
+  __u64 hash = hash_route_id(keys[0], keys[1], t->id);
+  __u64 position = hash & t->mask;
+  __u8 tag = hash >> 57;
+  for (int step = 1; step <= GROUP_STEPS; step++) {
+    __u64 group[2];
+    if (bpf_probe_read_user(group, 16, (void *)(t->control + position))) return 0;
+    for (int half = 0; half < 2; half++) {
+      __u64 marks = equal_bytes(group[half], tag);
+      for (int i = 0; i < 3 && marks; i++) {
+        if (check_bucket(t, (position + half * 8 + first_byte(marks)) & t->mask)) return 1;
+        marks &= marks - 1;
+      }
+    }
+    if (equal_bytes(group[0], 0xff) | equal_bytes(group[1], 0xff)) return 0;
+    position = (position + step * 16) & t->mask;
+  }
+  return 0;
+}
+
+static long scan_bucket(__u32 index, struct route_table *t) {
+  __u8 control = 0xff;
+  if (index > t->mask) return 1;
+  if (bpf_probe_read_user(&control, 1, (void *)(t->control + index))) return 1;
+  return !(control & 0x80) && check_bucket(t, index);
+}
+
+// 1 when the template is found: `text` and `found`.
+static __always_inline int find_template(struct route_table *t, __u64 table) {
+  if (bpf_probe_read_user(&t->control, 8, (void *)(table + t->layout.table_control)) ||
+      bpf_probe_read_user(&t->mask, 8, (void *)(table + t->layout.table_mask)))
+    return 0;
+  t->text = table;
+  if (find_by_hash(t)) return 1;
+  bpf_loop(SCAN_BUCKETS, scan_bucket, t, 0); // a table with another hasher
+  return t->found != 0;
+}
+
+static __always_inline void add_route(struct task_connection *t, __u64 text, __u32 size) {
+  struct routes *r = &t->routes;
+  __u32 n = r->count, used = r->text_size;
+  if (n >= MAX_ROUTES || used + size > ROUTE_TEXT || used > ROUTE_TEXT || size > ROUTE_TEXT ||
+      bpf_probe_read_user(r->text + used, size, (void *)text)) {
+    t->shared = 1; // no template is better than a part of one
+    count(COUNTER_ROUTE_UNKNOWN);
+    return;
+  }
+  r->size[n] = size;
+  r->text_size = used + size;
+  r->count = n + 1;
+}
 
 static __always_inline int axum_route(struct pt_regs *ctx) {
   __u32 tgid;
@@ -9,18 +125,19 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
   struct task_key key = {.task = current_task_id(target), .tgid = tgid};
   if (!key.task) return 0;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
-  if (!t || t->open <= 0) {
+  __u32 index = bpf_get_attach_cookie(ctx);
+  struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
+  if (!t || t->open <= 0 || !layout) {
     count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
-  __u32 n = t->routes.count;
-  if (n >= MAX_ROUTES) {
-    t->shared = 1; // more levels than there is room for: no template is better than a part of one
-    return 0;
+  struct route_table table = {.layout = *layout, .id = ctx->di};
+  if (find_template(&table, ctx->si)) {
+    add_route(t, table.text, table.found);
+  } else {
+    t->shared = 1;
+    count(COUNTER_ROUTE_UNKNOWN);
   }
-  t->routes.table[n] = ctx->si;
-  t->routes.id[n] = ctx->di;
-  t->routes.count = n + 1;
   return 0;
 }
 

@@ -66,20 +66,24 @@ static __always_inline void emit_head_dropped(__u64 now, __u64 connection) {
 
 // ---- which connection a task works for: routes and, later, parents ----
 
+// A fresh entry is copied from here: it is too large for the stack.
+static const struct task_connection NO_REQUESTS = {};
+
 static __always_inline void task_request(__u32 tgid, __u64 task, __u64 connection) {
   struct task_key key = {.task = task, .tgid = tgid};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t) {
-    struct task_connection fresh = {.connection = connection, .open = 1};
-    if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY)) count(COUNTER_MAP_FULL);
-    return;
+    if (bpf_map_update_elem(&tasks, &key, &NO_REQUESTS, BPF_NOEXIST)) count(COUNTER_MAP_FULL);
+    t = bpf_map_lookup_elem(&tasks, &key);
+    if (!t) return;
+    t->connection = connection;
   }
   if (t->connection != connection) {
     if (t->open > 0) t->shared = 1;
     t->connection = connection;
     t->open = 0;
-    t->routes.count = 0;
+    t->routes.count = t->routes.text_size = 0;
   }
   t->open++;
 }
@@ -92,30 +96,48 @@ static __always_inline void task_forget(__u32 tgid, __u64 task, __u64 connection
 }
 
 // The routes that belong to the connection's first unanswered request.
-static __always_inline void take_routes(struct routes *out, __u32 tgid, __u64 task, __u64 connection) {
+static __always_inline void take_routes(struct event_response *e, __u32 tgid, __u64 task, __u64 connection) {
   struct task_key key = {.task = task, .tgid = tgid};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t) return;
+  struct routes *r = &t->routes;
   if (t->shared || t->connection != connection) {
-    if (t->routes.count) count(COUNTER_ROUTE_UNKNOWN);
+    if (r->count) count(COUNTER_ROUTE_UNKNOWN);
     return;
   }
-  *out = t->routes;
-  t->routes.count = 0;
   if (t->open > 0) t->open--;
+  if (!r->count) return;
+  e->route_count = r->count;
+  e->route_text_size = r->text_size;
+  __builtin_memcpy(e->route_size, r->size, sizeof e->route_size);
+  __builtin_memcpy(e->route_text, r->text, ROUTE_TEXT);
+  r->count = r->text_size = 0;
+}
+
+static __always_inline struct event_response *begin_response(struct scratch *s, __u16 kind, __u64 now,
+                                                             __u64 connection, __u64 task, __u32 sequence) {
+  struct event_response *e = &s->response;
+  fill_header(&e->header, kind, now);
+  e->header.connection = connection;
+  e->header.task = task;
+  e->header.sequence = sequence;
+  e->status = e->data_size = e->route_count = e->route_text_size = 0;
+  return e;
+}
+
+static __always_inline void submit_response(struct event_response *e) {
+  __u32 text = e->route_text_size;
+  if (text > ROUTE_TEXT) text = ROUTE_TEXT;
+  submit(e, __builtin_offsetof(struct event_response, route_text) + text);
 }
 
 // `owner`: the number under which the task knows the connection.
-static __always_inline void emit_closed(__u64 now, __u64 connection, __u64 owner, __u32 tgid, __u64 task,
-                                        __u32 sequence, __u16 flags) {
-  struct event_closed e = {};
-  fill_header(&e.header, EVENT_CLOSED, now);
-  e.header.connection = connection;
-  e.header.tgid = tgid;
-  e.header.task = task;
-  e.header.sequence = sequence;
-  e.header.flags = flags;
-  take_routes(&e.routes, tgid, task, owner);
-  submit(&e, sizeof e);
+static __always_inline void emit_closed(struct scratch *s, __u64 now, __u64 connection, __u64 owner, __u32 tgid,
+                                        __u64 task, __u32 sequence, __u16 flags) {
+  struct event_response *e = begin_response(s, EVENT_CLOSED, now, connection, task, sequence);
+  e->header.tgid = tgid;
+  e->header.flags = flags;
+  take_routes(e, tgid, task, owner);
+  submit_response(e);
 }

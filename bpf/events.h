@@ -7,7 +7,7 @@ enum event_kind {
   EVENT_HEAD_PIECE = 2, // part of a request head whose end has not come yet: struct event_request + data
   EVENT_HEAD_DROPPED = 3, // the head whose pieces were sent is not sampled or not HTTP: forget them
   EVENT_RESPONSE = 4,   // the final response head is written: struct event_response + data
-  EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_closed
+  EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_response
   EVENT_EXEC = 6,       // a process started a new program: struct event_process
   EVENT_EXIT = 7,       // a traced process ends: struct event_process
   EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
@@ -39,6 +39,7 @@ enum counter {
 };
 
 #define MAX_ROUTES 4
+#define ROUTE_TEXT 256
 #define CAPTURE_SIZE 4096
 
 struct event_header {
@@ -73,29 +74,18 @@ struct event_request {
 };
 _Static_assert(sizeof(struct event_request) == 136, "ABI");
 
-// The routers that a request has passed, outermost first.
-struct routes {
-  __u64 table[MAX_ROUTES]; // addresses of axum's RouteId → template tables
-  __u32 id[MAX_ROUTES];
-  __u32 count;
-  __u32 unused;
-};
-_Static_assert(sizeof(struct routes) == 56, "ABI");
-
+// A final response head, or (EVENT_CLOSED, status 0) its absence. Without data the record ends behind the
+// routes' text.
 struct event_response {
-  struct event_header header;
-  struct routes routes;
+  struct event_header header; // EVENT_CLOSED: sequence = requests seen so far on the connection
   __u16 status;
   __u16 data_size;
-  __u32 unused;
+  __u16 route_count;      // routers that the first unanswered request has passed
+  __u16 route_text_size;
+  __u16 route_size[MAX_ROUTES]; // bytes of each template in the text, outermost router first
+  __u8 route_text[ROUTE_TEXT];
 };
-_Static_assert(sizeof(struct event_response) == 104, "ABI");
-
-struct event_closed {
-  struct event_header header; // sequence: requests seen so far on the connection
-  struct routes routes;       // of the first one that has no answer
-};
-_Static_assert(sizeof(struct event_closed) == 96, "ABI");
+_Static_assert(sizeof(struct event_response) == 312, "ABI");
 
 struct event_process {
   struct event_header header;
@@ -126,7 +116,7 @@ struct file_key {
   __u64 inode;
 };
 
-// Member offsets inside hyper's structures, by the attach cookie.
+// Member offsets inside the libraries' structures, by the attach cookie.
 struct binary_layout {
   __u16 parse_context_req_method;
   __u16 encode_head;
@@ -134,8 +124,16 @@ struct binary_layout {
   __u16 head_status;
   __u16 bytes_mut_pointer;
   __u16 bytes_mut_length;
-  __u16 unused[2];
+  // axum: HashMap<RouteId, Arc<str>> and its buckets
+  __u16 table_control;
+  __u16 table_mask;
+  __u16 table_keys; // of the hasher, two u64
+  __u16 bucket_size;
+  __u16 bucket_id;
+  __u16 bucket_pointer;
+  __u16 bucket_length;
+  __u16 arc_header; // bytes before an Arc<str>'s text
 };
-_Static_assert(sizeof(struct binary_layout) == 16, "ABI");
+_Static_assert(sizeof(struct binary_layout) == 28, "ABI");
 
 enum sampler { SAMPLER_OFF = 0, SAMPLER_ON = 1, SAMPLER_RATIO = 2 };

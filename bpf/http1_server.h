@@ -66,7 +66,7 @@ static __always_inline void request_complete(struct feed *f) {
     count(COUNTER_PIPELINE_DEEP);
     lose(&c->rx);
     lose(&c->tx);
-    emit_closed(f->now, c->id, c->id, c->tgid, f->task, c->received, FLAG_LOST);
+    emit_closed(f->s, f->now, c->id, c->id, c->tgid, f->task, c->received, FLAG_LOST);
     return;
   }
   if (h->method == METHOD_HEAD) c->heads |= bit;
@@ -161,22 +161,16 @@ static __always_inline void response_complete(struct feed *f) {
     return;
   }
   c->answered++;
-  struct event_response e = {};
-  if (f->target->flags & TARGET_ROUTES) take_routes(&e.routes, c->tgid, c->task, c->id);
+  struct event_response *e = begin_response(f->s, EVENT_RESPONSE, f->now, c->id, f->task, sequence);
+  e->status = h->status;
+  if (f->target->flags & TARGET_ROUTES) take_routes(e, c->tgid, c->task, c->id);
   if (c->sampled >> (sequence & 63) & 1) {
-    fill_header(&e.header, EVENT_RESPONSE, f->now);
-    e.header.connection = c->id;
-    e.header.task = f->task;
-    e.header.sequence = sequence;
-    e.status = h->status;
-    if (capture_response_heads && f->s->scan.end <= WINDOW) {
-      __u32 size = f->s->scan.end & (2 * WINDOW - 1);
-      if (size > WINDOW) size = WINDOW;
-      e.data_size = size;
-      __builtin_memcpy((__u8 *)&f->s->request + sizeof(f->s->request) - sizeof e, &e, sizeof e);
-      submit((__u8 *)&f->s->request + sizeof(f->s->request) - sizeof e, sizeof e + size);
+    __u32 size = f->s->scan.end;
+    if (capture_response_heads && size <= WINDOW) {
+      e->data_size = size;
+      submit(e, sizeof *e + size);
     } else {
-      submit(&e, sizeof e);
+      submit_response(e);
     }
   }
   begin_response_body(c, h, sequence);
@@ -197,7 +191,7 @@ static __always_inline int response_head_step(struct feed *f) {
   }
   if (result == HEAD_BAD) {
     lose(&c->tx);
-    emit_closed(f->now, c->id, c->id, c->tgid, c->task, c->received, FLAG_LOST);
+    emit_closed(f->s, f->now, c->id, c->id, c->tgid, c->task, c->received, FLAG_LOST);
     return 1;
   }
   if (result == HEAD_MORE) {

@@ -25,7 +25,7 @@ static __always_inline struct library_connection *library_connection_of(const st
 
 static __always_inline void library_request(struct library_connection *l, struct feed *f, __u32 tgid) {
   struct event_request *r = &f->s->request;
-  if (l->open && l->sampled) emit_closed(f->now, l->id, l->id, tgid, l->task, l->received, FLAG_LOST);
+  if (l->open && l->sampled) emit_closed(f->s, f->now, l->id, l->id, tgid, l->task, l->received, FLAG_LOST);
   l->open = 1;
   l->task = f->task;
   fill_header(&r->header, EVENT_REQUEST, f->now);
@@ -118,16 +118,15 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
-  struct event_response e = {};
+  struct scratch *s = scratch_take();
+  if (!s) return 0;
   c->open = 0;
-  if (target->flags & TARGET_ROUTES) take_routes(&e.routes, tgid, c->task, c->id);
-  if (!c->sampled) return 0;
-  fill_header(&e.header, EVENT_RESPONSE, bpf_ktime_get_ns());
-  e.header.connection = c->id;
-  e.header.task = current_task_id(target);
-  e.header.sequence = c->received - 1;
-  e.status = status;
-  submit(&e, sizeof e);
+  __u64 now = bpf_ktime_get_ns();
+  struct event_response *e = begin_response(s, EVENT_RESPONSE, now, c->id, current_task_id(target), c->received - 1);
+  e->status = status;
+  if (target->flags & TARGET_ROUTES) take_routes(e, tgid, c->task, c->id);
+  if (c->sampled) submit_response(e);
+  scratch_give(s);
   return 0;
 }
 

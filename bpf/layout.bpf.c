@@ -8,9 +8,7 @@
 
 KEEP_STRUCT(event_header);
 KEEP_STRUCT(event_request);
-KEEP_STRUCT(routes);
 KEEP_STRUCT(event_response);
-KEEP_STRUCT(event_closed);
 KEEP_STRUCT(event_process);
 KEEP_STRUCT(target);
 KEEP_STRUCT(file_key);

@@ -105,11 +105,20 @@ struct task_key {
 };
 
 // The connection whose requests a task handles.
+// The routers that a request has passed. Room for two texts: each is bounded on its own.
+struct routes {
+  __u16 count;
+  __u16 text_size;
+  __u16 size[MAX_ROUTES];
+  __u32 unused;
+  __u8 text[2 * ROUTE_TEXT];
+};
+
 struct task_connection {
   __u64 connection;
-  struct routes routes;
   __s32 open; // unanswered requests
   __u32 shared;
+  struct routes routes;
 };
 
 struct library_key {
@@ -139,7 +148,14 @@ MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
 MAP(layouts, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct binary_layout);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_MAX, __u32, __u64);
 MAP(scratches, BPF_MAP_TYPE_ARRAY, 64, __u32, struct scratch);
-MAP(tasks, BPF_MAP_TYPE_HASH, 65536, struct task_key, struct task_connection);
+// Not preallocated: a value is large, and there is one a connection of a program with routes.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, struct task_key);
+  __type(value, struct task_connection);
+} tasks SEC(".maps");
 MAP(library_connections, BPF_MAP_TYPE_HASH, 65536, struct library_key, struct library_connection);
 MAP(library_sockets, BPF_MAP_TYPE_HASH, 65536, __u64, struct library_key);
 STORAGE(connections, BPF_MAP_TYPE_SK_STORAGE, struct connection);

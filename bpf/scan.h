@@ -58,8 +58,15 @@ struct scratch {
   __u32 result;  // enum head_result of the library's steps
   __u64 pointer; // user address of the next of them, 0 when they can't be read
   struct scan scan;
-  struct event_request request;
-  __u8 data[WINDOW_BUFFER + WINDOW_SLACK]; // behind the request: one record
+  // The record that is being made; data follows either kind directly.
+  union {
+    struct {
+      __u8 unused_record[sizeof(struct event_response) - sizeof(struct event_request)];
+      struct event_request request;
+    };
+    struct event_response response;
+  };
+  __u8 data[WINDOW_BUFFER + WINDOW_SLACK];
 };
 
 // What a step works on.

@@ -264,7 +264,12 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
   if (library || server) {
     struct task_struct *thread = bpf_get_current_task_btf();
     int exiting = thread->tgid == c->tgid && thread->flags & PF_EXITING;
-    emit_closed(bpf_ktime_get_ns(), c->id, owner.id, c->tgid, owner.task, c->received, exiting ? FLAG_EXITING : 0);
+    struct scratch *s = scratch_take();
+    if (s) {
+      emit_closed(s, bpf_ktime_get_ns(), c->id, owner.id, c->tgid, owner.task, c->received,
+                  exiting ? FLAG_EXITING : 0);
+      scratch_give(s);
+    }
   }
   if (library || c->role == ROLE_SERVER) task_forget(c->tgid, owner.task, owner.id);
   return 0;

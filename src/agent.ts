@@ -155,7 +155,6 @@ class Agent implements AsyncDisposable {
     this.#pump?.[Symbol.dispose]();
     this.#programs[Symbol.dispose]();
     this.#pump?.drainAll();
-    this.#processes[Symbol.dispose]();
     this.#finalLosses = this.#losses();
     this.#tracing[Symbol.dispose]();
     this.#detached = true;

@@ -165,6 +165,7 @@ export const LIBRARIES = [
     members: {
       controlPointer: table('ctrl'),
       bucketMask: table('bucket_mask'),
+      hasherKeys: { types: tables, path: ['base', 'hash_builder', 'k0'] },
       bucket: bucket(),
       routeId: bucket('@0'),
       templatePointer: bucket('@1', 'ptr', 'pointer', 'data_ptr'),

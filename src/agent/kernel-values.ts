@@ -43,17 +43,28 @@ export function encodeTarget(plan: Plan, tier: Tier, layoutIndex: number, socket
   return value;
 }
 
-/** `struct binary_layout`; all zero where the plan has no hyper probes. */
-export function encodeLayout(plan: Plan): Buffer {
+/** `struct binary_layout`; zero for what the plan has no probes for. */
+export function encodeLayout({ layout, routeTable }: Plan): Buffer {
   const value = Buffer.alloc(binaryLayout.size);
-  const { layout } = plan;
-  if (!layout) return value;
-  value.writeUInt16LE(layout.parseContextReqMethod, binaryLayout.parseContextReqMethod);
-  value.writeUInt16LE(layout.encodeHead, binaryLayout.encodeHead);
-  value.writeUInt16LE(layout.encodeReqMethod, binaryLayout.encodeReqMethod);
-  value.writeUInt16LE(layout.headStatus, binaryLayout.headStatus);
-  value.writeUInt16LE(layout.bytesMutPointer, binaryLayout.bytesMutPointer);
-  value.writeUInt16LE(layout.bytesMutLength, binaryLayout.bytesMutLength);
+  const put = (field: number, offset: number) => value.writeUInt16LE(offset, field);
+  if (layout) {
+    put(binaryLayout.parseContextReqMethod, layout.parseContextReqMethod);
+    put(binaryLayout.encodeHead, layout.encodeHead);
+    put(binaryLayout.encodeReqMethod, layout.encodeReqMethod);
+    put(binaryLayout.headStatus, layout.headStatus);
+    put(binaryLayout.bytesMutPointer, layout.bytesMutPointer);
+    put(binaryLayout.bytesMutLength, layout.bytesMutLength);
+  }
+  if (routeTable) {
+    put(binaryLayout.tableControl, routeTable.controlPointer);
+    put(binaryLayout.tableMask, routeTable.bucketMask);
+    put(binaryLayout.tableKeys, routeTable.hasherKeys);
+    put(binaryLayout.bucketSize, routeTable.bucketSize);
+    put(binaryLayout.bucketId, routeTable.routeId);
+    put(binaryLayout.bucketPointer, routeTable.templatePointer);
+    put(binaryLayout.bucketLength, routeTable.templateLength);
+    put(binaryLayout.arcHeader, routeTable.arcHeader);
+  }
   return value;
 }
 

@@ -5,17 +5,15 @@ import { kernelFileKeys } from '../process/file-key.ts';
 import type { FileIdentity, Process, ProcessSource } from '../process/process.ts';
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
-import { RouteTemplates } from '../spans/routes.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
 import { encodeFileKey, encodeU32 } from './kernel-values.ts';
-import { ProcessMemory } from './process-memory.ts';
 import type { Program, Programs } from './programs.ts';
 import type { Tracing } from './tracing.ts';
 
 /** After its end a process's last events are still on their way. */
 const LINGER_MS = 5_000;
 
-interface Traced extends ProcessContext, Disposable {
+interface Traced extends ProcessContext {
   readonly of: Process;
   readonly keys: readonly Uint8Array[];
 }
@@ -31,7 +29,7 @@ export interface ProcessesOptions {
 }
 
 /** Keeps the kernel's list of traced processes equal to the table's, and knows what their spans need. */
-export class Processes implements Disposable {
+export class Processes {
   readonly #options: ProcessesOptions;
   readonly #traced = new Map<number, Traced>();
   readonly #warned = new Set<string>();
@@ -73,11 +71,6 @@ export class Processes implements Disposable {
     this.#apply(this.#options.table.follow(pid));
   }
 
-  [Symbol.dispose](): void {
-    for (const traced of this.#traced.values()) traced[Symbol.dispose]();
-    this.#traced.clear();
-  }
-
   /** `execed`: the kernel may have taken this process for a target because of its file. */
   #apply({ started, ended }: TableChange, execed?: number): void {
     for (const process of ended) this.#remove(process);
@@ -102,17 +95,12 @@ export class Processes implements Disposable {
     const details = source.details(process.pid);
     if (!details) return;
     const facts = { serviceVersion: undefined, rustcVersion: program.plan.binary.rustcVersion };
-    const memory = new ProcessMemory(process.pid);
-    const { routeTable } = program.plan;
     const keys = kernelFileKeys(process, source.mappings(process.pid)).map(encodeFileKey);
-    this.#traced.get(process.pid)?.[Symbol.dispose]();
     this.#traced.set(process.pid, {
       of: process,
       keys,
       process: tracedProcess(process, details, facts, resource),
       scope: program.scope,
-      routes: routeTable && new RouteTemplates(memory.read, routeTable),
-      [Symbol.dispose]: () => memory[Symbol.dispose](),
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
     tracing.kernel.map('targets').update(encodeU32(process.pid), program.target);
@@ -127,10 +115,8 @@ export class Processes implements Disposable {
     const traced = this.#traced.get(pid);
     if (traced?.of !== process) return;
     log.info(`${executable.name} (pid ${pid}) has ended`);
-    setTimeout(() => {
-      if (this.#traced.get(pid) === traced) this.#traced.delete(pid);
-      traced[Symbol.dispose]();
-    }, LINGER_MS).unref();
+    const forget = () => this.#traced.get(pid) === traced && this.#traced.delete(pid);
+    setTimeout(forget, LINGER_MS).unref();
     const others = [...table.targets.values()].some((other) => isSame(other.executable, executable));
     if (others || leadsTo(executable.path, executable)) return;
     for (const key of traced.keys) tracing.kernel.map('files').delete(key);

@@ -6,8 +6,6 @@ import {
   eventHeader as H,
   eventRequest as Q,
   eventResponse as S,
-  eventClosed as C,
-  routes as R,
 } from './layout.ts';
 
 /** `number` fields that were 64 bits: counters and nanoseconds since boot, exact below 2^53 (104 days in ns). */
@@ -54,23 +52,17 @@ export interface PieceEvent {
   readonly overlap: number;
 }
 
-export interface Route {
-  /** Address of the router's RouteId → template table in the process. */
-  readonly table: number;
-  readonly id: number;
-}
-
 export interface ResponseEvent extends EventHeader {
   readonly status: number;
-  /** Outermost router first. */
-  readonly routes: readonly Route[];
+  /** Templates of the routers that the request has passed, outermost first. */
+  readonly routes: readonly string[];
   /** The response's head, when it is captured; else empty. */
   readonly head: string;
 }
 
 export interface ClosedEvent extends EventHeader {
   /** Of the first request without an answer. */
-  readonly routes: readonly Route[];
+  readonly routes: readonly string[];
   readonly exiting: boolean;
   readonly lost: boolean;
 }
@@ -88,7 +80,9 @@ export interface EventHandlers {
   readonly unknown: (kind: number, size: number) => void;
 }
 
-const NO_ROUTES: readonly Route[] = [];
+const NO_ROUTES: readonly string[] = [];
+/** Records without data end behind the routes' text. */
+const RESPONSE_MIN = S.routeText;
 
 /** Hands each ring record to its handler. Sizes are checked: a record of another ABI is `unknown`. */
 export function createDecoder(handlers: EventHandlers) {
@@ -100,11 +94,11 @@ export function createDecoder(handlers: EventHandlers) {
         if (size < Q.size) break;
         return handlers.request(readRequest(view, bytes, at, addresses));
       case EVENT_KIND.RESPONSE:
-        if (size < S.size) break;
+        if (size < RESPONSE_MIN) break;
         return handlers.response(readResponse(view, bytes, at));
       case EVENT_KIND.CLOSED:
-        if (size < C.size) break;
-        return handlers.closed(readClosed(view, at));
+        if (size < RESPONSE_MIN) break;
+        return handlers.closed(readClosed(view, bytes, at));
       case EVENT_KIND.HEAD_PIECE:
         if (size < Q.size) break;
         return handlers.piece({
@@ -187,26 +181,29 @@ function readResponse(view: DataView, bytes: Buffer, at: number): ResponseEvent 
     tid: view.getUint32(at + H.tid, true),
     sequence: view.getUint32(at + H.sequence, true),
     status: view.getUint16(at + S.status, true),
-    routes: readRoutes(view, at + S.routes),
+    routes: readRoutes(view, bytes, at),
     head: dataSize === 0 ? '' : bytes.toString('latin1', start, start + dataSize),
   };
 }
 
-function readRoutes(view: DataView, at: number): readonly Route[] {
-  const count = Math.min(view.getUint32(at + R.count, true), MAX_ROUTES);
+function readRoutes(view: DataView, bytes: Buffer, at: number): readonly string[] {
+  const count = Math.min(view.getUint16(at + S.routeCount, true), MAX_ROUTES);
   if (count === 0) return NO_ROUTES;
-  const routes: Route[] = [];
+  const routes: string[] = [];
+  let start = at + S.routeText;
   for (let i = 0; i < count; i++) {
-    routes.push({ table: u64(view, at + R.table + 8 * i), id: view.getUint32(at + R.id + 4 * i, true) });
+    const end = start + view.getUint16(at + S.routeSize + 2 * i, true);
+    routes.push(bytes.toString('utf8', start, end));
+    start = end;
   }
   return routes;
 }
 
-function readClosed(view: DataView, at: number): ClosedEvent {
+function readClosed(view: DataView, bytes: Buffer, at: number): ClosedEvent {
   const flags = view.getUint16(at + H.flags, true);
   return {
     ...readHeader(view, at),
-    routes: readRoutes(view, at + C.routes),
+    routes: readRoutes(view, bytes, at),
     exiting: (flags & EVENT_FLAG.EXITING) !== 0,
     lost: (flags & EVENT_FLAG.LOST) !== 0,
   };

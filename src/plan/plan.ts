@@ -74,10 +74,12 @@ export interface TaskSlot {
   readonly evidence: string;
 }
 
-/** How to read axum's RouteId → template table from a process's memory. */
+/** How axum's RouteId → template table lies in memory, for the kernel side. Offsets and sizes in bytes. */
 export interface RouteTableLayout {
   readonly controlPointer: number;
   readonly bucketMask: number;
+  /** Two u64 of std's RandomState. */
+  readonly hasherKeys: number;
   readonly bucketSize: number;
   /** Offsets inside a bucket. */
   readonly routeId: number;

@@ -4,10 +4,10 @@ import type {
   PieceEvent,
   RequestEvent,
   ResponseEvent,
-  Route,
 } from '../events/events.ts';
 import type { UnixTime, WallClock } from './clock.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
+import { joinRoutes } from './routes.ts';
 import {
   type Attributes,
   ERROR_TYPE,
@@ -32,8 +32,6 @@ import {
 export interface ProcessContext {
   readonly process: TracedProcess;
   readonly scope: Scope;
-  /** undefined where the program holds no axum or its tables can't be read. */
-  readonly routes: { readonly resolve: (routes: readonly Route[]) => string | undefined } | undefined;
 }
 
 export interface ServerSpanOptions {
@@ -255,16 +253,13 @@ export class ServerSpans {
   }
 
   /** The span's name; a route that is known becomes an attribute too. */
-  #nameWithRoute(open: OpenRequest, routes: readonly Route[]): string {
-    let route: string | undefined;
-    if (routes.length > 0) {
-      route = open.context.routes?.resolve(routes);
-      if (route !== undefined) open.attributes.push(ROUTE, route);
-    }
+  #nameWithRoute(open: OpenRequest, routes: readonly string[]): string {
+    const route = routes.length > 0 ? joinRoutes(routes) : undefined;
+    if (route !== undefined) open.attributes.push(ROUTE, route);
     return spanName(open.head.method, open.known, route);
   }
 
-  #giveUp(open: OpenRequest, timeNs: number, reason: Unanswered, routes: readonly Route[] = []): void {
+  #giveUp(open: OpenRequest, timeNs: number, reason: Unanswered, routes: readonly string[] = []): void {
     const why = open.panicAt > 0 && reason === 'connection_closed' ? 'panic' : reason;
     const failed = why !== 'agent_stopped' && why !== 'connection_lost';
     open.attributes.push(END_REASON, why);
