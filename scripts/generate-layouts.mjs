@@ -148,10 +148,7 @@ for (const library of new Set(LIBRARIES.map((input) => input.library))) {
   });
   const file = join(here, '..', 'src', 'libraries', library, 'layouts.json');
   mkdirSync(dirname(file), { recursive: true });
-  const lines = rows.sort(compareRows).map((row) => `    ${JSON.stringify(row)}`);
-  writeFileSync(
-    file,
-    `{\n  "generatedBy": "scripts/generate-layouts.mjs",\n  "rows": [\n${lines.join(',\n')}\n  ]\n}\n`,
-  );
+  const table = { generatedBy: 'scripts/generate-layouts.mjs', rows: rows.sort(compareRows) };
+  writeFileSync(file, `${JSON.stringify(table, undefined, 2)}\n`);
   console.error(`${library}: ${rows.length} rows`);
 }

@@ -1,5 +1,5 @@
-import { type ArgumentRegister, type Code, FunctionDecoder, type Instruction } from './instruction.ts';
-import { isEmulated, isPushRegister } from './uprobe.ts';
+import { type ArgumentRegister, type Code, FunctionDecoder } from './instruction.ts';
+import { isEmulated, isEndbr64, isPushRegister } from './uprobe.ts';
 
 export interface Site {
   /** Distance from the function's entry, bytes. */
@@ -13,16 +13,21 @@ export interface NoSite {
   readonly reason: string;
 }
 
-interface Candidate extends Site {
+interface Candidate {
+  readonly offset: number;
+  readonly emulated: boolean;
   readonly push: boolean;
+  /** A push with nothing before it but other pushes and `endbr64`. */
+  readonly prologue: boolean;
 }
 
 /**
  * The cheapest instruction of the function's first block that runs exactly once a call and finds `live` as the
  * caller set them: an emulated one if there is any, else the first one that can be probed.
  *
- * `code` starts at the function's entry. `functionSize` 0 means unknown. Where jumps back into the first
- * block can't be ruled out (size unknown, code cut, indirect jumps), only the entry and `push` count:
+ * `code` starts at the function's entry. `functionSize` 0 means unknown. The pushes of a prologue are taken without
+ * looking for jumps to them: one in a loop would grow the stack. Where jumps back into the first block
+ * can't be ruled out (size unknown, code cut, indirect jumps), only the entry and `push` count:
  * a function may fall from its entry into a loop, but a prologue is never inside one.
  */
 export function chooseSite(
@@ -33,45 +38,53 @@ export function chooseSite(
   const known = functionSize > 0 && code.bytes.length >= functionSize;
   const body = known ? { svma: code.svma, bytes: code.bytes.subarray(0, functionSize) } : code;
   const { candidates, reason } = firstBlock(body, live);
+  const first = candidates.find(({ emulated }) => emulated);
+  if (first?.prologue) return describe(body, first);
   const jumps = scanJumps(body);
   const whole = known && !jumps.unknown;
-  const firstTarget = Math.min(...jumps.targets);
   const once = candidates.filter(
-    ({ offset, push }) => offset < firstTarget && (whole || offset === 0 || push),
+    ({ offset, push }) => offset < jumps.firstTarget && (whole || offset === 0 || push),
   );
-  const best = once.find(({ cost }) => cost === 'emulated') ?? once[0];
-  if (best) return { offset: best.offset, instruction: best.instruction, cost: best.cost };
+  const best = once.find(({ emulated }) => emulated) ?? once[0];
+  if (best) return describe(body, best);
   return { reason: candidates.length > 0 ? 'its first block is the head of a loop' : reason };
 }
 
+function describe(body: Code, { offset, emulated }: Candidate): Site {
+  using decoder = new FunctionDecoder(body);
+  while ((decoder.next()?.offset ?? offset) < offset);
+  return { offset, instruction: decoder.text(), cost: emulated ? 'emulated' : 'single-stepped' };
+}
+
+/** Up to the first emulated push of the prologue, if there is one: nothing is cheaper. */
 function firstBlock(
   body: Code,
   live: readonly ArgumentRegister[],
 ): { readonly candidates: readonly Candidate[]; readonly reason: string } {
   using decoder = new FunctionDecoder(body);
   const candidates: Candidate[] = [];
+  let inPrologue = true;
   for (let one = decoder.next(); one; one = decoder.next()) {
     if (one.flow === 'invalid')
       return { candidates, reason: `its byte ${one.offset} is not the start of an instruction` };
-    if (decoder.probeable(one.bytes)) candidates.push(candidate(one, decoder));
-    if (one.flow !== 'straight' || decoder.writes().some((register) => live.includes(register))) break;
+    const push = isPushRegister(one.bytes);
+    const [prologue, emulated] = [inPrologue && push, isEmulated(one.bytes)];
+    if (decoder.probeable(one.bytes)) candidates.push({ offset: one.offset, emulated, push, prologue });
+    if (prologue || one.flow !== 'straight') break;
+    if (decoder.writes().some((register) => live.includes(register))) break;
+    inPrologue &&= isEndbr64(one.bytes);
   }
   return { candidates, reason: 'no instruction of its first block can be probed' };
 }
 
-function candidate(one: Instruction, decoder: FunctionDecoder): Candidate {
-  const cost = isEmulated(one.bytes) ? 'emulated' : 'single-stepped';
-  return { offset: one.offset, instruction: decoder.text(), cost, push: isPushRegister(one.bytes) };
-}
-
-/** Where the function's direct jumps go; `unknown` when it has jumps whose targets aren't in the code. */
-function scanJumps(body: Code): { readonly targets: ReadonlySet<number>; readonly unknown: boolean } {
+/** The lowest target of the function's direct jumps; `unknown` when it has jumps that the code doesn't tell. */
+function scanJumps(body: Code): { readonly firstTarget: number; readonly unknown: boolean } {
   using decoder = new FunctionDecoder(body);
-  const targets = new Set<number>();
+  let firstTarget = Number.POSITIVE_INFINITY;
   let unknown = false;
-  for (let one = decoder.next(); one; one = decoder.next()) {
-    if (one.jumpTarget !== undefined && one.jumpTarget >= 0) targets.add(one.jumpTarget);
-    if (one.indirectJump || one.flow === 'invalid') unknown = true;
+  for (let jump = decoder.nextJump(); jump; jump = decoder.nextJump()) {
+    if (jump.target === undefined) unknown = true;
+    else if (jump.target >= 0) firstTarget = Math.min(firstTarget, jump.target);
   }
-  return { targets, unknown };
+  return { firstTarget, unknown };
 }

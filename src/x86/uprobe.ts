@@ -38,6 +38,13 @@ export function isPushRegister(bytes: Uint8Array): boolean {
   return (bytes.length === 1 && isPush(first)) || (bytes.length === 2 && first === 0x41 && isPush(second));
 }
 
+/** F3 0F 1E FA, the landing pad of indirect branches. */
+export function isEndbr64(bytes: Uint8Array): boolean {
+  return (
+    bytes.length === 4 && bytes[0] === 0xf3 && bytes[1] === 0x0f && bytes[2] === 0x1e && bytes[3] === 0xfa
+  );
+}
+
 /** Segment overrides ES, CS, SS, DS and LOCK: `is_prefix_bad` of the same file. */
 const REFUSED_PREFIXES: readonly number[] = [0x26, 0x2e, 0x36, 0x3e, 0xf0];
 const PREFIXES: readonly number[] = [...REFUSED_PREFIXES, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3];
