@@ -34,8 +34,8 @@ static __always_inline int start_trace(struct event_request *r, const struct hea
   int has_parent = extract_traceparent && h->parents == 1;
   __u32 how = sampler_root;
   if (has_parent) {
-    __builtin_memcpy(r->trace_id, h->trace_id, 16);
-    __builtin_memcpy(r->parent_id, h->parent_id, 8);
+    __builtin_memcpy(r->trace_id, h->ids, 16);
+    __builtin_memcpy(r->parent_id, h->ids + TRACE_ID_WORDS, 8);
     how = h->trace_flags & 1 ? sampler_parent_sampled : sampler_parent_unsampled;
   } else {
     random_bytes(r->trace_id, 4);

@@ -21,8 +21,7 @@ enum coding { CODING_NONE = 0, CODING_CHUNKED, CODING_OTHER };
 // Facts gathered so far; lives through windows and pieces.
 struct head {
   __u64 length;
-  __u8 trace_id[16];
-  __u8 parent_id[8];
+  __u32 ids[6]; // trace id and parent id of traceparent, big-endian bytes
   __u8 trace_flags;
   __u8 parents;   // 1: one valid traceparent; several are as good as none (W3C trace context §3.2)
   __u8 started;   // the first line is complete
@@ -87,6 +86,9 @@ static __always_inline __u64 load8(const __u8 *data, __u32 offset) {
 
 static __always_inline __u8 load1(const __u8 *data, __u32 offset) { return data[offset & WINDOW_MASK]; }
 
+// Unrolled loops spill to the stack, of which a chain of calls has 512 bytes in all.
+#define ROLLED _Pragma("clang loop unroll(disable)")
+
 #define EACH_BYTE(value) (0x0101010101010101ULL * (value))
 #define LOWER EACH_BYTE(0x20)
 
@@ -114,7 +116,7 @@ static __always_inline __u64 hex8(__u64 word, __u32 *out) {
 }
 
 static __always_inline __u32 skip_spaces(const __u8 *data, __u32 at) {
-  for (int i = 0; i < 8; i++) {
+  ROLLED for (int i = 0; i < 8; i++) {
     __u8 c = load1(data, at);
     if (c != ' ' && c != '\t') break;
     at++;
@@ -123,7 +125,7 @@ static __always_inline __u32 skip_spaces(const __u8 *data, __u32 at) {
 }
 
 static __always_inline __u32 trim_spaces(const __u8 *data, __u32 end) {
-  for (int i = 0; i < 8; i++) {
+  ROLLED for (int i = 0; i < 8; i++) {
     __u8 c = load1(data, end - 1);
     if (c != ' ' && c != '\t') break;
     end--;
@@ -131,38 +133,50 @@ static __always_inline __u32 trim_spaces(const __u8 *data, __u32 end) {
   return end;
 }
 
+#define TRACE_ID_WORDS 4
+#define ID_WORDS 6
+
+// Decodes 32 digits of trace id and, behind a dash, 16 of parent id to ids[ID_WORDS]; not 0 when one is no
+// hex digit or an id is all zero.
+static __noinline __u64 parse_ids(struct scratch *s, __u32 at) {
+  __u32 *ids = s->scan.head.ids, trace = 0, parent = 0;
+  __u64 wrong = 0;
+  ROLLED for (__u32 i = 0; i < ID_WORDS; i++) {
+    __u32 word = 0;
+    wrong |= hex8(load8(s->data, at + 8 * i + (i >= TRACE_ID_WORDS)), &word);
+    ids[i] = word;
+    if (i < TRACE_ID_WORDS) trace |= word;
+    else parent |= word;
+  }
+  return wrong | !trace | !parent;
+}
+
 // W3C trace context level 1 §3.2.2: version "-" trace-id "-" parent-id "-" flags, lower-case hex.
-static __always_inline void parse_traceparent(struct scratch *s, __u32 at, __u32 end) {
+static __noinline void parse_traceparent(struct scratch *s, __u32 at, __u32 end) {
   struct head *h = &s->scan.head;
   const __u8 *d = s->data;
-  __u32 id[6], version_flags;
+  __u32 version_flags = 0;
   at = skip_spaces(d, at);
   end = trim_spaces(d, end);
   // The two digits of the version and of the flags, read as one word of eight digits.
   __u64 digits = (load8(d, at) & 0xffff) | (load8(d, at + 53) & 0xffff) << 16 | 0x3030303000000000ULL;
-  __u64 wrong = hex8(digits, &version_flags);
-  wrong |= hex8(load8(d, at + 3), &id[0]) | hex8(load8(d, at + 11), &id[1]);
-  wrong |= hex8(load8(d, at + 19), &id[2]) | hex8(load8(d, at + 27), &id[3]);
-  wrong |= hex8(load8(d, at + 36), &id[4]) | hex8(load8(d, at + 44), &id[5]);
+  __u64 wrong = hex8(digits, &version_flags) | parse_ids(s, at + 3);
+  __u8 version = version_flags;
   wrong |= (load1(d, at + 2) ^ '-') | (load1(d, at + 35) ^ '-') | (load1(d, at + 52) ^ '-');
-  wrong |= end < at + 55;
-  wrong |= (version_flags & 0xff) == 0xff;
+  wrong |= end < at + 55 || version == 0xff;
   // A later version may have more behind a dash; version 00 may not.
-  wrong |= end > at + 55 && ((version_flags & 0xff) == 0 || load1(d, at + 55) != '-');
-  wrong |= !(id[0] | id[1] | id[2] | id[3]) || !(id[4] | id[5]);
-  __builtin_memcpy(h->trace_id, id, 16);
-  __builtin_memcpy(h->parent_id, id + 4, 8);
+  wrong |= end > at + 55 && (version == 0 || load1(d, at + 55) != '-');
   h->trace_flags = version_flags >> 8;
   h->parents = wrong || h->parents ? INVALID_PARENT : 1;
 }
 
-static __always_inline void parse_content_length(struct scratch *s, __u32 at, __u32 end) {
+static __noinline void parse_content_length(struct scratch *s, __u32 at, __u32 end) {
   struct head *h = &s->scan.head;
   __u64 value = 0;
   __u32 digits = 0;
   at = skip_spaces(s->data, at);
   end = trim_spaces(s->data, end);
-  for (int i = 0; i < 19; i++) {
+  ROLLED for (int i = 0; i < 19; i++) {
     if (at >= end) break;
     __u8 c = load1(s->data, at) - '0';
     if (c > 9) break;
