@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Tier } from './support/agent.ts';
-import { comparable, report } from './support/compare.ts';
+import { type Comparable, comparable, report } from './support/compare.ts';
 import { runLoad } from './support/load.ts';
 import { Session } from './support/session.ts';
 import type { Program } from './support/target.ts';
@@ -20,14 +20,22 @@ for (const program of ['axum08', 'axum06', 'hyper1', 'hyper014'] as const) {
   });
 }
 
-async function spansOf(program: Program, tier: Tier): Promise<ReadonlyMap<string, unknown>> {
+async function spansOf(program: Program, tier: Tier): Promise<ReadonlyMap<string, Comparable>> {
   using session = await Session.start({ program }, { tier });
   const records = await runLoad(session.target, { count: REQUESTS, seed: 7, without: WITHOUT });
   assert.ok(records.every((record) => record.error === null));
   return comparable(await session.finish());
 }
 
-function difference(id: string, socket: unknown, library: unknown): string[] {
-  const [ours, theirs] = [JSON.stringify(socket), JSON.stringify(library)];
-  return ours === theirs ? [] : [`request ${id}: socket ${ours}, library ${theirs}`];
+/** Names what differs, with both values. */
+function difference(id: string, socket: Comparable | undefined, library: Comparable | undefined): string[] {
+  if (!socket || !library)
+    return [`request ${id}: only the ${socket ? 'socket' : 'library'} tier has a span`];
+  const keys = new Set([...Object.keys(socket), ...Object.keys(library)]);
+  return [...keys]
+    .filter((key) => JSON.stringify(socket[key]) !== JSON.stringify(library[key]))
+    .map(
+      (key) =>
+        `request ${id} - -: ${key} is ${JSON.stringify(socket[key])} and ${JSON.stringify(library[key])}`,
+    );
 }

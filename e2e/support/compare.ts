@@ -89,10 +89,12 @@ function idProblems(spans: readonly Span[]): string[] {
   ];
 }
 
+export type Comparable = Readonly<Record<string, unknown>>;
+
 /** Everything of the spans that does not differ between two runs with one seed, by request id. */
-export function comparable(spans: readonly Span[]): Map<string, unknown> {
+export function comparable(spans: readonly Span[]): Map<string, Comparable> {
   const changing = new Set(['network.peer.port', 'server.port']);
-  const entries = spans.map((span): [string, unknown] => {
+  const entries = spans.map((span): [string, Comparable] => {
     const attributes = Object.entries(span.attributes).filter(([key]) => !changing.has(key));
     const { name, kind, statusCode, statusMessage, events } = span;
     const sorted = Object.fromEntries(attributes.sort(([a], [b]) => (a < b ? -1 : 1)));

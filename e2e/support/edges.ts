@@ -11,7 +11,7 @@ export interface EdgeSpan {
   /** `traceId-spanId`. */
   readonly parent?: string;
   readonly traceState?: string;
-  /** Neither answered nor surely unanswered: a status or an error.type will do. */
+  /** Neither answered nor surely unanswered: a status or a reason will do. */
   readonly anyEnd?: true;
   /** The path is cut to what was captured. */
   readonly cut?: true;

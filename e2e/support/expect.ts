@@ -67,7 +67,7 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     ...(answered ? { 'http.response.status_code': record.status } : {}),
     ...(answered && record.status >= 500 ? { 'error.type': `${record.status}` } : {}),
     ...(answered && route !== undefined ? { 'http.route': route } : {}),
-    ...(answered ? {} : { 'error.type': endReason(record), 'otel_rust.end_reason': endReason(record) }),
+    ...(answered ? {} : unanswered(record, program)),
   };
   const peer = {
     'client.address': clientAddress,
@@ -77,15 +77,29 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
   return {
     // A route is known from the moment of routing, but a request that is never answered may not get so far.
     name: answered ? (route === undefined ? method : `${method} ${route}`) : undefined,
-    statusCode: !answered || record.status >= 500 ? 2 : 0,
+    statusCode: statusCode(record, program),
     required: { ...required, ...(tls ? {} : peer) },
     optional: { ...(tls ? peer : {}), ...(route === undefined ? {} : { 'http.route': route }) },
     events: record.kind === 'panic' ? ['exception'] : [],
   };
 }
 
-/** Without a response: the handler panicked, or the client has left. */
-const endReason = (record: LoadRecord) => (record.kind === 'panic' ? 'panic' : 'connection_closed');
+/**
+ * Without a response the handler has panicked or the client has left. actix-web takes no notice of a client
+ * that closes its side: such a request is still open when the agent stops, which is no error.
+ */
+function unanswered(record: LoadRecord, program: Program): Record<string, AttributeValue> {
+  if (isLeftOpen(record, program)) return { 'otel_rust.end_reason': 'agent_stopped' };
+  const reason = record.kind === 'panic' ? 'panic' : 'connection_closed';
+  return { 'error.type': reason, 'otel_rust.end_reason': reason };
+}
+
+const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';
+
+function statusCode(record: LoadRecord, program: Program): number {
+  if (record.status !== null) return record.status >= 500 ? 2 : 0;
+  return isLeftOpen(record, program) ? 0 : 2;
+}
 
 const REDACTED_KEYS =
   /(^|&)(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|sig|X-Goog-Signature)=[^&]*/g;
