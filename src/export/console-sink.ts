@@ -33,8 +33,12 @@ export function createConsoleSink(
   const timer = setInterval(() => flush(false), FLUSH_MS).unref();
   return {
     add: (span) => {
-      if (pending.count < MAX_PENDING) pending.add(span);
-      else stats.droppedConsole++;
+      if (pending.count >= MAX_PENDING) {
+        stats.droppedConsole++;
+        return;
+      }
+      stats.printed++;
+      pending.add(span);
     },
     full: () => false,
     shutdown: async () => {

@@ -133,6 +133,21 @@ test('spans of many chunks and processes keep their order', () => {
   assert.deepEqual(ours(spans), official(spans));
 });
 
+test('spans at matching places of two chunks are not taken for neighbours', () => {
+  const encode = createSpanEncoder(LIMITS);
+  const [first = PROCESS, second = PROCESS] = processes;
+  const encoded = [encode(makeSpan(1, { process: first }))];
+  const chunk = encoded[0]?.chunk;
+  for (let i = 0; encoded.at(-1)?.chunk === chunk; i++)
+    encoded.push(encode(makeSpan(i, { process: second })));
+  encoded.push(encode(makeSpan(2, { process: first })));
+  assert.equal(encoded[0]?.end, encoded.at(-1)?.start);
+  const ids = spansOf(encodeRequest(encoded).bytes)
+    .slice(0, 2)
+    .map((decoded) => decoded.spanId);
+  assert.deepEqual(ids, ['00f067aa00000001', '00f067aa00000002']);
+});
+
 test('the nanosecond product is exact at the edges of its two halves', () => {
   for (const startUnixSeconds of [0, 1, 65_535, 65_536, 2 ** 31, 2 ** 32, 18_446_744_072]) {
     const decoded = ours([makeSpan(0, { startUnixSeconds, startNanoseconds: 999_999_999 })]);

@@ -3,6 +3,7 @@ export const COUNTERS = {
   queued: { label: 'queued', loss: false, meaning: 'spans that wait for a batch' },
   inFlight: { label: 'in flight', loss: false, meaning: 'spans in a batch that has no answer yet' },
   exported: { label: 'exported', loss: false, meaning: 'spans the collector took' },
+  printed: { label: 'printed', loss: false, meaning: 'spans the console exporter showed' },
   droppedQueueFull: { label: 'queue full', loss: true, meaning: 'spans that found the queue full' },
   failedExport: {
     label: 'export failed',
@@ -36,6 +37,7 @@ export function emptyStats(): MutableExportStats {
     queued: 0,
     inFlight: 0,
     exported: 0,
+    printed: 0,
     droppedQueueFull: 0,
     failedExport: 0,
     rejected: 0,
