@@ -156,3 +156,20 @@ test('two hypers of which axum tells the serving one', () => {
     /hyper 1\.12\.0 and 0\.14\.32 are both linked/,
   );
 });
+
+test('more functions of one name than any program has: none is probed', () => {
+  const many = Array.from({ length: 9 }, (_, index) => functionAt('rust_panic', 0x5000 + index * 16));
+  const made = plan({ ...axumPlain, functions: { ...withoutTls, 'std.rust_panic': many } });
+  assert.deepEqual(made.missing, [
+    { hook: 'std.rust_panic', reason: '9 functions are named rust_panic, more than 8' },
+  ]);
+});
+
+test('a function that the linker folded with another gets one probe, two of one name get two', () => {
+  const folded = [functionAt('rust_panic', 0x5000), functionAt('__rustc::rust_panic', 0x5000)];
+  const two = [functionAt('rust_panic', 0x5000), functionAt('rust_panic', 0x5100)];
+  const panics = (functions: typeof two) =>
+    plan({ ...axumPlain, functions: { ...withoutTls, 'std.rust_panic': functions } }).probes.length - 1;
+  assert.equal(panics(folded), 1);
+  assert.equal(panics(two), 2);
+});

@@ -11,14 +11,19 @@ export interface HookSites {
 
 /** Code read for a function whose symbol has no size. */
 const UNKNOWN_SIZE_WINDOW = 256;
-/** Real functions stay far below; a hostile symbol must not cost seconds of decoding. */
-const MAX_FUNCTION_SIZE = 1 << 20;
+/** Real functions stay far below both; a hostile symbol table must not cost seconds of decoding. */
+const MAX_FUNCTION_SIZE = 1 << 18;
+const MAX_FUNCTIONS = 8;
 
 /** One site in each function that answers the hook, or the reason why there is none. */
 export function hookSites(hook: Hook, facts: BinaryFacts, readCode: CodeReader): HookSites {
   const functions = distinct(facts.functions[hook.query] ?? []);
   if (functions.length === 0)
     return { probes: [], missing: [{ hook: hook.name, reason: whyNoFunction(facts) }] };
+  if (functions.length > MAX_FUNCTIONS) {
+    const reason = `${functions.length} functions are named ${functions[0]?.name}, more than ${MAX_FUNCTIONS}`;
+    return { probes: [], missing: [{ hook: hook.name, reason }] };
+  }
   const sites = functions.map((one) => siteIn(one, hook, readCode));
   return {
     probes: sites.flatMap((site) => ('reason' in site ? [] : [site])),
