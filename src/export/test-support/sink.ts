@@ -57,7 +57,7 @@ export function recordLog(): RecordedLog {
   return { ...createLog('info', (line) => lines.push(line)), lines };
 }
 
-export async function until(condition: () => boolean, milliseconds = 5_000): Promise<void> {
+export async function until(condition: () => boolean, milliseconds = 20_000): Promise<void> {
   const deadline = Date.now() + milliseconds;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`Not within ${milliseconds} ms: ${condition}`);
