@@ -1,7 +1,7 @@
 import type { Instruction as IcedInstruction, InstructionInfoFactory } from 'iced-x86';
 import type { Svma } from '../base/address.ts';
 import { iced } from './iced.ts';
-import { hasRefusedPrefix } from './uprobe.ts';
+import { hasRefusedPrefix, isBrokenByUprobe } from './uprobe.ts';
 
 /** Full 64-bit names; a write to `edi` or `dil` is a write to `rdi`. */
 export const ARGUMENT_REGISTERS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9'] as const;
@@ -113,7 +113,7 @@ export class FunctionDecoder implements Disposable {
     if (current.isPrivileged || current.encoding !== EncodingKind.Legacy || traps.includes(flow))
       return false;
     if (flow === FlowControl.Call && !current.isCallNear) return false;
-    return !hasRefusedPrefix(bytes, flow !== FlowControl.Next);
+    return !hasRefusedPrefix(bytes, flow !== FlowControl.Next) && !isBrokenByUprobe(bytes);
   }
 
   [Symbol.dispose](): void {

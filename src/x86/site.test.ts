@@ -90,8 +90,13 @@ test('with an indirect jump or an unknown size only the entry and pushes count',
   assert.deepEqual(choose('31c0 90 53 c3', []), { offset: 2, instruction: 'nop', cost: 'emulated' });
 });
 
-test('xchg r8, rax is no nop, and what the kernel refuses is no site', () => {
-  assert.deepEqual(choose('4990 c3', []), { offset: 0, instruction: 'xchg r8, rax', cost: 'single-stepped' });
+test('what the kernel breaks or refuses is no site', () => {
+  assert.deepEqual(choose('4990 31c0 c3', []), {
+    offset: 2,
+    instruction: 'xor eax, eax',
+    cost: 'single-stepped',
+  });
+  assert.deepEqual(choose('6690 c3', []), { offset: 0, instruction: 'xchg ax, ax', cost: 'emulated' });
   for (const refused of ['cc', '0f0b', '667500', '2e7500', 'c5f877', '0f05'])
     assert.ok('reason' in choose(refused, []), refused);
   assert.deepEqual(choose('f0480fc111 53 c3', []), { offset: 5, instruction: 'push rbx', cost: 'emulated' });

@@ -4,7 +4,7 @@
  *
  *     50+r, 41 50+r        push r64
  *     EB, E9, 70+cc, 0F 80+cc, E8   jmp, jcc, call with an immediate
- *     90, 66…66 90         nop; 41 90 is `xchg r8, rax`, which the kernel takes for a nop as well: never probe it
+ *     90, 66…66 90         nop
  *
  * A jump or call with a 66 prefix is refused at registration. Long nops (0F 1F) only since 6.18: not counted.
  * `bytes` is one whole instruction.
@@ -36,6 +36,15 @@ function isPaddedNop(bytes: Uint8Array): boolean {
 export function isPushRegister(bytes: Uint8Array): boolean {
   const [first = 0, second = 0] = bytes;
   return (bytes.length === 1 && isPush(first)) || (bytes.length === 2 && first === 0x41 && isPush(second));
+}
+
+/**
+ * `xchg r8…r15, rax` (49 90 and its like): under a uprobe the kernel takes it for a `nop` and the registers stay as
+ * they are (measured on 6.18). Also true for a few harmless instructions that end in such bytes.
+ */
+export function isBrokenByUprobe(bytes: Uint8Array): boolean {
+  const rex = bytes.at(-2) ?? 0;
+  return bytes.at(-1) === 0x90 && rex >= 0x40 && rex <= 0x4f && (rex & 1) === 1;
 }
 
 /** F3 0F 1E FA, the landing pad of indirect branches. */
