@@ -17,6 +17,12 @@ static __always_inline void read_addresses(const struct sock *sk, struct address
   }
 }
 
+// What has arrived before a reset can still be read.
+static __always_inline int is_closed(const struct sock *sk) {
+  __u16 family = sk->__sk_common.skc_family;
+  return (family == AF_INET || family == AF_INET6) && sk->__sk_common.skc_state == TCP_CLOSE;
+}
+
 static __always_inline void put_addresses(struct event_request *r, const struct addresses *a) {
   __builtin_memcpy(r->local_address, a->local, 16);
   __builtin_memcpy(r->peer_address, a->peer, 16);
@@ -76,6 +82,7 @@ static __always_inline void request_complete(struct feed *f) {
   emit_request(f);
   if (f->target->flags & TARGET_ROUTES) task_request(c->tgid, f->task, c->id);
   c->received++;
+  if (is_closed(f->sk)) emit_closed(f->s, f->now, c->id, c->id, c->tgid, f->task, c->received, 0);
   begin_request_body(c, h);
 }
 

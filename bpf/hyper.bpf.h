@@ -1,17 +1,19 @@
 // Library tier for hyper 0.14 and 1.x: above TLS, keyed by the connection's `&mut req_method`.
 #pragma once
 
-// The thread's last read was this connection's when the same task has made it: a new parser has no bytes
-// from elsewhere. Without a task id the thread alone decides.
+// The thread's last read was this connection's when the same task has made it: a parser whose buffer was
+// empty before has its bytes from there. Without a task id the thread alone decides.
 static __always_inline struct library_connection *library_connection_of(const struct library_key *key, __u64 task) {
   struct library_connection *l = bpf_map_lookup_elem(&library_connections, key);
-  if (l) return l;
+  // A connection stays in its task: another one has the address now, and the end of the last was not seen.
+  if (l && l->task == task) return l;
   struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   struct library_connection fresh = {.task = task};
   fresh.id = new_connection_id();
   if (thread && thread->connection && thread->task == task) {
     fresh.socket = thread->connection;
     fresh.tls = thread->tls;
+    fresh.closed = thread->closed;
     fresh.by_socket = thread->by_socket;
     fresh.addresses = thread->addresses;
     bpf_map_update_elem(&library_sockets, &fresh.socket, key, BPF_ANY);
@@ -32,6 +34,7 @@ static __always_inline void library_request(struct library_connection *l, struct
   r->header.connection = l->id;
   r->header.task = f->task;
   r->header.sequence = l->received;
+  if (l->tls) r->header.flags |= FLAG_TLS;
   r->start_ns = l->head_start_ns ? l->head_start_ns : f->now;
   r->socket = l->socket;
   r->source = SOURCE_LIBRARY;
@@ -40,6 +43,8 @@ static __always_inline void library_request(struct library_connection *l, struct
   if (f->target->flags & TARGET_ROUTES) task_request(tgid, f->task, l->id);
   l->received++;
   l->head_start_ns = 0;
+  // The peer has reset the connection before its request was read: nothing can be answered.
+  if (l->closed) emit_closed(f->s, f->now, l->socket, l->id, tgid, f->task, l->received, 0);
 }
 
 // The whole buffer is read anew at each call: pieces sent for a head that is still incomplete are recalled.
@@ -55,14 +60,8 @@ static long library_step(__u32 index, struct feed *f) {
   return 0;
 }
 
-static __always_inline int parse_head(__u64 bytes_mut, const struct binary_layout *layout, struct feed *f) {
-  __u64 pointer = 0, size = 0;
-  if (bpf_probe_read_user(&pointer, 8, (void *)(bytes_mut + layout->bytes_mut_pointer)) ||
-      bpf_probe_read_user(&size, 8, (void *)(bytes_mut + layout->bytes_mut_length))) {
-    count(COUNTER_READ_FAILED);
-    return HEAD_BAD;
-  }
-  if (!size || size > 1 << 20) return HEAD_BAD;
+static __always_inline int parse_head(__u64 pointer, __u64 size, struct feed *f) {
+  if (size > 1 << 20) return HEAD_BAD;
   begin_head(f, 0);
   f->s->pointer = pointer;
   f->s->left = size;
@@ -79,17 +78,21 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
   if (!layout) return 0;
   struct library_key key = {.tgid = tgid};
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
+  __u64 pointer = 0, size = 0;
+  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method)) ||
+      bpf_probe_read_user(&pointer, 8, (void *)(ctx->si + layout->bytes_mut_pointer)) ||
+      bpf_probe_read_user(&size, 8, (void *)(ctx->si + layout->bytes_mut_length))) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
+  if (!size) return 0; // hyper asks before it has read
   __u64 task = current_task_id(target);
   struct library_connection *l = library_connection_of(&key, task);
   if (!l || l->by_socket) return 0;
   struct feed f = {.target = target, .task = task, .now = bpf_ktime_get_ns(), .library = l->id};
   f.s = scratch_take();
   if (!f.s) return 0;
-  int result = parse_head(ctx->si, layout, &f);
+  int result = parse_head(pointer, size, &f);
   if (result == HEAD_DONE) {
     library_request(l, &f, tgid);
   } else {

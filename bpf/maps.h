@@ -95,7 +95,8 @@ struct thread {
   struct addresses addresses;
   __u8 tls;
   __u8 by_socket; // the socket tier reports this connection
-  __u8 unused[6];
+  __u8 closed;    // reset by the peer, with bytes left to read
+  __u8 unused[5];
 };
 
 struct task_key {
@@ -139,7 +140,8 @@ struct library_connection {
   __u8 sampled;
   __u8 tls;
   __u8 by_socket; // the socket tier reports this connection
-  __u8 unused[4];
+  __u8 closed;    // as in struct thread
+  __u8 unused[3];
 };
 
 RING(ring, 16 << 20);

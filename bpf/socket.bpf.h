@@ -160,6 +160,7 @@ static __always_inline void remember_for_library(struct connection *c, struct so
   t->task = task;
   t->tls = c->role == ROLE_TLS;
   t->by_socket = by_socket;
+  t->closed = is_closed(sk);
   read_addresses(sk, &t->addresses);
 }
 

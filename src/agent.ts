@@ -13,6 +13,7 @@ import { StatusLine } from './cli/status-line.ts';
 import type { Config } from './config.ts';
 import { createDecoder } from './events/events.ts';
 import { createExport, type Export } from './export/export.ts';
+import { exportLosses } from './export/stats.ts';
 import { missingPrivilege } from './kernel/capabilities.ts';
 import { isGlob } from './process/glob.ts';
 import { readHost } from './process/host.ts';
@@ -79,7 +80,13 @@ class Agent implements AsyncDisposable {
     this.#log = createLog(config.logLevel, (line) => this.#status.print(`otel-rust-agent: ${line}\n`));
     const source = procSource();
     const table = new ProcessTable(source, this.#selection(source));
-    this.#export = createExport(config, this.#log);
+    this.#export = createExport(config, this.#log, {
+      userAgent: `otel-rust-agent/${options.versions.agent}`,
+      console: {
+        print: (text) => this.#status.print(text, process.stdout),
+        colour: process.stdout.isTTY === true && !process.env.NO_COLOR,
+      },
+    });
     const { sink } = this.#export;
     this.#spans = new ServerSpans({
       clock: this.#clock,
@@ -166,13 +173,18 @@ class Agent implements AsyncDisposable {
     const { targets } = this.#options.config;
     const { command } = this.#options;
     const exePatterns = command ? [...targets.exe, command.file] : targets.exe;
-    return createSelection({ exePatterns, pids: targets.pid }, source, { cwd: process.cwd(), ownPid: process.pid });
+    return createSelection({ exePatterns, pids: targets.pid }, source, {
+      cwd: process.cwd(),
+      ownPid: process.pid,
+    });
   }
 
   /** Files the user named that are there now: a mistake in them is told at once. */
   #namedFiles(): string[] {
     const { targets } = this.#options.config;
-    const named = targets.exe.map((path) => resolve(path)).filter((path) => statSync(path, { throwIfNoEntry: false }));
+    const named = targets.exe
+      .map((path) => resolve(path))
+      .filter((path) => statSync(path, { throwIfNoEntry: false }));
     const files = named.filter((path) => !isGlob(path) || statSync(path).isFile());
     return this.#options.command ? [...files, this.#options.command.file] : files;
   }
@@ -227,20 +239,15 @@ class Agent implements AsyncDisposable {
   }
 
   #snapshot(): StatusSnapshot {
+    const { config } = this.#options;
     const stats = this.#export.stats();
     return {
       programs: this.#processes.count,
       spansPerSecond: this.#spansPerSecond,
       open: this.#spans.openCount,
-      exported: stats.exported,
+      exported: config.exporters.includes('otlp') ? stats.exported : stats.printed,
       queued: stats.queued,
-      losses: [
-        ...this.#losses(),
-        { name: 'queue full', count: stats.droppedQueueFull },
-        { name: 'export failed', count: stats.failedExport },
-        { name: 'refused', count: stats.rejected },
-        { name: 'console', count: stats.droppedConsole },
-      ],
+      losses: [...this.#losses(), ...exportLosses(stats)],
     };
   }
 

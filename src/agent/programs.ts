@@ -4,7 +4,7 @@ import type { Log } from '../base/log.ts';
 import type { Link } from '../kernel/kernel.ts';
 import { QUERIES } from '../libraries/index.ts';
 import { makePlan } from '../plan/make-plan.ts';
-import { PROGRAMS, type Plan, type Tier } from '../plan/plan.ts';
+import { type Plan, PROGRAMS, type Tier } from '../plan/plan.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
 import { encodeLayout, encodeTarget, encodeU32 } from './kernel-values.ts';
@@ -81,7 +81,8 @@ export class Programs implements Disposable {
     for (const problem of problems) this.#log.warn(`${name}: ${problem}`);
     const plan = await makePlan({ facts, readCode }, this.#tier);
     const layoutIndex = this.#nextLayout++;
-    if (layoutIndex >= MAX_BINARIES) throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
+    if (layoutIndex >= MAX_BINARIES)
+      throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
     const { kernel, socketTier } = this.#tracing;
     kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan));
     const links = this.#attachProbes(plan, path, BigInt(layoutIndex));

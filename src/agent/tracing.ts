@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { COUNTER } from '../events/layout.ts';
 import type { Config } from '../config.ts';
+import { COUNTER } from '../events/layout.ts';
 import type { Kernel, Link } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { PROGRAMS } from '../plan/plan.ts';

@@ -1,9 +1,9 @@
 import {
-  MAX_ROUTES,
   EVENT_FLAG,
   EVENT_KIND,
   EVENT_SOURCE,
   eventHeader as H,
+  MAX_ROUTES,
   eventRequest as Q,
   eventResponse as S,
 } from './layout.ts';

@@ -36,7 +36,11 @@ export function parseRequestHead(
   HEADER_LINES.lastIndex = start;
   HEADER_LINES.test(text);
   const end = HEADER_LINES.lastIndex;
-  if (complete && text.charCodeAt(end) !== LF && !(text.charCodeAt(end) === CR && text.charCodeAt(end + 1) === LF))
+  if (
+    complete &&
+    text.charCodeAt(end) !== LF &&
+    !(text.charCodeAt(end) === CR && text.charCodeAt(end + 1) === LF)
+  )
     return undefined;
   const head = emptyHead(line[1] ?? '', line[2] ?? '', line[3] === '0' ? '1.0' : '1.1');
   readHeaders(head, text, start, end, capture);
@@ -98,7 +102,8 @@ function readHeader(head: MutableHead, text: string, at: number, colon: number, 
       break;
     case 10:
       if (isName(text, at, 'user-agent')) head.userAgent ??= value(text, colon, newline);
-      else if (isName(text, at, 'tracestate')) head.traceState = joined(head.traceState, value(text, colon, newline));
+      else if (isName(text, at, 'tracestate'))
+        head.traceState = joined(head.traceState, value(text, colon, newline));
       break;
     case 15:
       if (isName(text, at, 'x-forwarded-for')) head.forwardedFor ??= value(text, colon, newline);

@@ -85,7 +85,8 @@ export function requestAttributes(
 
 function schemeOf(head: RequestHead, transport: Transport): string | undefined {
   const said =
-    (head.forwarded && forwardedParameter(head.forwarded, 'proto')) || head.forwardedProto?.split(',')[0]?.trim();
+    (head.forwarded && forwardedParameter(head.forwarded, 'proto')) ||
+    head.forwardedProto?.split(',')[0]?.trim();
   if (said && /^[A-Za-z][A-Za-z0-9+.-]*$/.test(said)) return said.toLowerCase();
   if (transport.tls === undefined) return undefined;
   return transport.tls ? 'https' : 'http';
@@ -121,8 +122,10 @@ export function pushHeaders(
   for (const [name, values] of headers) attributes.push(attributeKey(prefixed(name)), values.map(text));
 }
 
-export const pushResponseHeaders = (attributes: Attributes, headers: ReadonlyMap<string, readonly string[]>) =>
-  pushHeaders(attributes, ATTR_HTTP_RESPONSE_HEADER, headers);
+export const pushResponseHeaders = (
+  attributes: Attributes,
+  headers: ReadonlyMap<string, readonly string[]>,
+) => pushHeaders(attributes, ATTR_HTTP_RESPONSE_HEADER, headers);
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the question is exactly which bytes are ASCII
 const ASCII = /^[\x00-\x7f]*$/;

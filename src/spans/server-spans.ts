@@ -1,10 +1,4 @@
-import type {
-  ClosedEvent,
-  EventHeader,
-  PieceEvent,
-  RequestEvent,
-  ResponseEvent,
-} from '../events/events.ts';
+import type { ClosedEvent, EventHeader, PieceEvent, RequestEvent, ResponseEvent } from '../events/events.ts';
 import type { UnixTime, WallClock } from './clock.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { joinRoutes } from './routes.ts';
@@ -54,7 +48,13 @@ export interface ServerSpanLosses {
 }
 
 /** Why a span ended without a response. */
-type Unanswered = 'panic' | 'process_exit' | 'connection_closed' | 'connection_lost' | 'timeout' | 'agent_stopped';
+type Unanswered =
+  | 'panic'
+  | 'process_exit'
+  | 'connection_closed'
+  | 'connection_lost'
+  | 'timeout'
+  | 'agent_stopped';
 
 /** Why a span ended that no response has ended; absent on answered ones. */
 const END_REASON = attributeKey('otel_rust.end_reason');
@@ -248,7 +248,8 @@ export class ServerSpans {
   }
 
   #pushResponseHeaders(attributes: Attributes, head: string): void {
-    const headers = this.#options.captureResponse && parseResponseHeaders(head, this.#options.captureResponse);
+    const headers =
+      this.#options.captureResponse && parseResponseHeaders(head, this.#options.captureResponse);
     if (headers) pushResponseHeaders(attributes, headers);
   }
 
@@ -267,7 +268,13 @@ export class ServerSpans {
     this.#finish(open, timeNs, this.#nameWithRoute(open, routes), failed, MESSAGES[why]);
   }
 
-  #finish(open: OpenRequest, endNs: number, name: string, failed: boolean, message: string | undefined): void {
+  #finish(
+    open: OpenRequest,
+    endNs: number,
+    name: string,
+    failed: boolean,
+    message: string | undefined,
+  ): void {
     const { event, context, head } = open;
     const { clock, emit } = this.#options;
     const start = clock.at(event.startNs);
