@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, type AgentReport, peakMemoryDuring } from './agent.ts';
+import { Child } from './child.ts';
+import type { Places } from './places.ts';
+import { cpuMicroseconds } from './proc.ts';
+import type { Server } from './server.ts';
+import type { Sink } from './sink.ts';
+
+export interface LoadSize {
+  readonly requests: number;
+  readonly warmUp: number;
+  readonly connections: number;
+}
+
+/** One load on one server. */
+export interface Sample {
+  readonly requestsPerSecond: number;
+  /** CPU time of the target, µs a request. */
+  readonly targetCpu: number;
+  /** Share of its CPU that the target used. */
+  readonly utilisation: number;
+  /** Spans that reached the sink, of 1 a request, warm-up included. */
+  readonly spansPerRequest: number;
+  readonly agent: AgentSample | undefined;
+}
+
+export interface AgentSample {
+  /** CPU time of the agent through to OTLP, µs a request. */
+  readonly cpu: number;
+  readonly restMb: number;
+  readonly loadMb: number;
+  readonly report: AgentReport;
+}
+
+export interface Setting {
+  readonly places: Places;
+  readonly sink: Sink;
+  readonly load: LoadSize;
+}
+
+const PATH = '/users/42';
+const QUIET_MS = 700;
+
+/** `flags`: those of an agent that runs meanwhile. */
+export async function measure(setting: Setting, server: Server, flags?: readonly string[]): Promise<Sample> {
+  const { places, sink, load } = setting;
+  using agent = flags && (await Agent.start(places, flags));
+  const restMb = agent?.memory.residentMb ?? 0;
+  const spansBefore = await sink.spans();
+  const generator = startLoad(places, server, load);
+  try {
+    await generator.waitFor(/^warm\n/);
+    await settle(sink, agent, spansBefore + load.warmUp);
+    const target = cpuMicroseconds(server.pid);
+    const own = agent?.cpuMicroseconds ?? 0;
+    generator.tell();
+    const [match, loadMb] = await peakMemoryDuring(agent, generator.waitFor(/^done ([\d.]+)\n/m));
+    const seconds = Number(match[1]);
+    const targetUs = cpuMicroseconds(server.pid) - target;
+    await settle(sink, agent, spansBefore + load.warmUp + load.requests);
+    const agentUs = (agent?.cpuMicroseconds ?? 0) - own;
+    generator.tell();
+    await generator.end();
+    const report = await agent?.stop();
+    const spans = (await sink.spans()) - spansBefore;
+    return {
+      requestsPerSecond: load.requests / seconds,
+      targetCpu: targetUs / load.requests,
+      utilisation: targetUs / (seconds * 1e6),
+      spansPerRequest: spans / (load.requests + load.warmUp),
+      agent: report && { cpu: agentUs / load.requests, restMb, loadMb, report },
+    };
+  } finally {
+    generator[Symbol.dispose]();
+  }
+}
+
+function startLoad(places: Places, server: Server, load: LoadSize): Child {
+  const numbers = [load.requests, load.warmUp, load.connections].map(String);
+  const args = [`127.0.0.1:${server.port}`, ...numbers, PATH, ...(server.tls ? ['tls'] : [])];
+  return new Child(join(places.programs, 'bench-load'), args);
+}
+
+/** Until everything has been exported; without an agent nothing is awaited but a short rest. */
+async function settle(sink: Sink, agent: Agent | undefined, wanted: number): Promise<void> {
+  if (agent) await sink.settle(wanted, QUIET_MS);
+  else await sleep(50);
+}

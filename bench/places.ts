@@ -1,0 +1,16 @@
+/** Where things are in one run of the bench. */
+export interface Places {
+  /** bin/otel-rust-agent */
+  readonly agent: string;
+  /** Folder of the fixtures' executables. */
+  readonly fixtures: string;
+  /** Folder of bench-server, bench-load and bench-sink. */
+  readonly programs: string;
+  readonly sinkPort: number;
+  /** XDG_CACHE_HOME of the agents. */
+  readonly cache: string;
+}
+
+/** Servers have a CPU of their own; the load, the sink, the agent and the bench share the other. */
+export const SERVER_CPU = 0;
+export const OTHER_CPU = 1;

@@ -1,0 +1,86 @@
+import { measure, type Sample, type Setting } from './measure.ts';
+import { Server, type Variant } from './server.ts';
+
+/** What runs beside (or inside) the target. */
+export const VARIANTS = {
+  axum: 'axum 0.8',
+  axumAgain: 'axum 0.8, again',
+  axumAgent: 'axum 0.8 + agent, route',
+  axumTenth: 'axum 0.8 + agent, 10 % sampled',
+  axumNone: 'axum 0.8 + agent, 0 % sampled',
+  axumOther: 'axum 0.8, agent traces another program',
+  hyper: 'hyper 1',
+  hyperAgent: 'hyper 1 + agent',
+  tls: 'axum 0.8 over TLS',
+  tlsAgent: 'axum 0.8 over TLS + agent, route',
+  byHand: 'axum 0.8 + a tower layer by hand on the SDK',
+  tower: 'axum 0.8 + opentelemetry-instrumentation-tower',
+  axumTracing: 'axum 0.8 + axum-tracing-opentelemetry',
+} as const;
+
+export type VariantName = keyof typeof VARIANTS;
+export type Round = Readonly<Partial<Record<VariantName, Sample>>>;
+
+interface Step {
+  readonly name: VariantName;
+  /** Flags of the agent beside, given the pids of the target and of a program that nobody talks to. */
+  readonly flags?: (target: string, idle: string) => readonly string[];
+}
+
+/** Steps of a group run on one process, so that nothing but the agent differs between them. */
+interface Group {
+  readonly start: (setting: Setting) => Promise<Server>;
+  readonly steps: readonly Step[];
+}
+
+const traced = (target: string) => ['--pid', target];
+const sampled = (share: string) => (target: string) => [
+  ...['--pid', target],
+  ...['--sampler', 'traceidratio', '--sampler-arg', share],
+];
+
+const sdk = (name: VariantName, variant: Variant): Group => ({
+  start: ({ places }) => Server.bench(places, variant),
+  steps: [{ name }],
+});
+
+const GROUPS: readonly Group[] = [
+  {
+    start: ({ places }) => Server.bench(places, 'bare'),
+    steps: [
+      { name: 'axum' },
+      { name: 'axumAgent', flags: traced },
+      { name: 'axumTenth', flags: sampled('0.1') },
+      { name: 'axumNone', flags: sampled('0') },
+      { name: 'axumOther', flags: (_, idle) => ['--pid', idle] },
+      { name: 'axumAgain' },
+    ],
+  },
+  {
+    start: ({ places }) => Server.fixture(places, 'hyper1'),
+    steps: [{ name: 'hyper' }, { name: 'hyperAgent', flags: traced }],
+  },
+  {
+    start: ({ places }) => Server.fixture(places, 'axum08', true),
+    steps: [{ name: 'tls' }, { name: 'tlsAgent', flags: traced }],
+  },
+  sdk('byHand', 'by-hand'),
+  sdk('tower', 'tower'),
+  sdk('axumTracing', 'axum-tracing'),
+];
+
+/** Every variant once; each second round backwards, so that a drift of the machine cancels out. */
+export async function runRound(setting: Setting, index: number, say: (text: string) => void): Promise<Round> {
+  const forwards = index % 2 === 0;
+  const round: Partial<Record<VariantName, Sample>> = {};
+  using idle = await Server.fixture(setting.places, 'hyper014');
+  for (const group of forwards ? GROUPS : GROUPS.toReversed()) {
+    using server = await group.start(setting);
+    for (const { name, flags } of forwards ? group.steps : group.steps.toReversed()) {
+      const sample = await measure(setting, server, flags?.(`${server.pid}`, `${idle.pid}`));
+      round[name] = sample;
+      say(`${VARIANTS[name]}: ${sample.targetCpu.toFixed(2)} µs, ${Math.round(sample.requestsPerSecond)} requests/s`);
+    }
+  }
+  return round;
+}
