@@ -3,7 +3,9 @@ import test from 'node:test';
 import fc from 'fast-check';
 import { svma } from '../base/address.ts';
 import { ARGUMENT_REGISTERS, type ArgumentRegister, FunctionDecoder } from './instruction.ts';
+import { prologuePush } from './prologue.ts';
 import { chooseSite, type Site } from './site.ts';
+import { isPushRegister } from './uprobe.ts';
 
 const code = (hex: string) => ({
   svma: svma(0x1000),
@@ -158,4 +160,25 @@ test('a site is on a boundary of the straight path and no live argument is writt
     },
   );
   fc.assert(property, { numRuns: 5000 });
+});
+
+test('the push that is seen without a disassembler is what a disassembler sees', () => {
+  const property = fc.property(
+    fc.uint8Array({ minLength: 1, maxLength: 20 }),
+    fc.boolean(),
+    (tail, landing) => {
+      const bytes = Uint8Array.of(...(landing ? [0xf3, 0x0f, 0x1e, 0xfa] : []), ...tail);
+      const push = prologuePush(bytes);
+      using decoder = new FunctionDecoder({ svma: svma(0), bytes });
+      if (landing) decoder.next();
+      const one = decoder.next();
+      const isPush = one !== undefined && isPushRegister(one.bytes);
+      assert.deepEqual(push, isPush ? { offset: one.offset, instruction: decoder.text() } : undefined);
+    },
+  );
+  fc.assert(property, { numRuns: 3000 });
+  for (let register = 0; register < 8; register++) {
+    assert.ok(prologuePush(Uint8Array.of(0x50 + register)));
+    assert.ok(prologuePush(Uint8Array.of(0x41, 0x50 + register)));
+  }
 });

@@ -1,5 +1,6 @@
 import { type ArgumentRegister, type Code, FunctionDecoder } from './instruction.ts';
-import { isEmulated, isEndbr64, isPushRegister } from './uprobe.ts';
+import { prologuePush } from './prologue.ts';
+import { isEmulated, isPushRegister } from './uprobe.ts';
 
 export interface Site {
   /** Distance from the function's entry, bytes. */
@@ -17,16 +18,14 @@ interface Candidate {
   readonly offset: number;
   readonly emulated: boolean;
   readonly push: boolean;
-  /** A push with nothing before it but other pushes and `endbr64`. */
-  readonly prologue: boolean;
 }
 
 /**
  * The cheapest instruction of the function's first block that runs exactly once a call and finds `live` as the
  * caller set them: an emulated one if there is any, else the first one that can be probed.
  *
- * `code` starts at the function's entry. `functionSize` 0 means unknown. The pushes of a prologue are taken without
- * looking for jumps to them: one in a loop would grow the stack. Where jumps back into the first block
+ * `code` starts at the function's entry. `functionSize` 0 means unknown. A push at the entry is taken without
+ * looking for jumps to it: in a loop it would grow the stack. Where jumps back into the first block
  * can't be ruled out (size unknown, code cut, indirect jumps), only the entry and `push` count:
  * a function may fall from its entry into a loop, but a prologue is never inside one.
  */
@@ -37,9 +36,9 @@ export function chooseSite(
 ): Site | NoSite {
   const known = functionSize > 0 && code.bytes.length >= functionSize;
   const body = known ? { svma: code.svma, bytes: code.bytes.subarray(0, functionSize) } : code;
+  const entry = prologuePush(body.bytes);
+  if (entry) return { ...entry, cost: 'emulated' };
   const { candidates, reason } = firstBlock(body, live);
-  const first = candidates.find(({ emulated }) => emulated);
-  if (first?.prologue) return describe(body, first);
   const jumps = scanJumps(body);
   const whole = known && !jumps.unknown;
   const once = candidates.filter(
@@ -56,23 +55,18 @@ function describe(body: Code, { offset, emulated }: Candidate): Site {
   return { offset, instruction: decoder.text(), cost: emulated ? 'emulated' : 'single-stepped' };
 }
 
-/** Up to the first emulated push of the prologue, if there is one: nothing is cheaper. */
 function firstBlock(
   body: Code,
   live: readonly ArgumentRegister[],
 ): { readonly candidates: readonly Candidate[]; readonly reason: string } {
   using decoder = new FunctionDecoder(body);
   const candidates: Candidate[] = [];
-  let inPrologue = true;
   for (let one = decoder.next(); one; one = decoder.next()) {
     if (one.flow === 'invalid')
       return { candidates, reason: `its byte ${one.offset} is not the start of an instruction` };
-    const push = isPushRegister(one.bytes);
-    const [prologue, emulated] = [inPrologue && push, isEmulated(one.bytes)];
-    if (decoder.probeable(one.bytes)) candidates.push({ offset: one.offset, emulated, push, prologue });
-    if (prologue || one.flow !== 'straight') break;
-    if (decoder.writes().some((register) => live.includes(register))) break;
-    inPrologue &&= isEndbr64(one.bytes);
+    const [emulated, push] = [isEmulated(one.bytes), isPushRegister(one.bytes)];
+    if (decoder.probeable(one.bytes)) candidates.push({ offset: one.offset, emulated, push });
+    if (one.flow !== 'straight' || decoder.writes().some((register) => live.includes(register))) break;
   }
   return { candidates, reason: 'no instruction of its first block can be probed' };
 }
