@@ -61,7 +61,8 @@ test('a program started by the agent is traced from its first request', async ()
     [Symbol.dispose]: () => {},
   };
   const records = await runLoad(target, { count: 500, concurrency: 4 });
-  assert.deepEqual(await agent.stop(), { code: 0, signal: null });
+  const { code } = await agent.stop();
+  assert.equal(code, 0, agent.stderr);
   assertSpansMatch(await collector.finish(), records, target);
 });
 
@@ -125,6 +126,23 @@ test('a target that is killed: its open request ends as an error', async () => {
   const span = await onlySpan(session, 'killed');
   assert.equal(span.attributes['error.type'], 'process_exit');
   assert.equal(span.statusCode, 2);
+});
+
+test('a reset that comes before the server has read the request ends its span', async () => {
+  using session = await Session.start({ program: 'hyper1' });
+  using client = await RawClient.open(session.target);
+  await client.write('GET /users/first HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
+  await client.answer();
+  session.target.child.process.kill('SIGSTOP');
+  await client.write('GET /hang/reset HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
+  client.reset();
+  await pause(50);
+  session.target.child.process.kill('SIGCONT');
+  await pause(200);
+  const spans = await session.finish();
+  assert.deepEqual(spans.map(requestId).sort(), ['first', 'reset']);
+  const span = spans.find((candidate) => requestId(candidate) === 'reset');
+  assert.equal(span?.attributes['otel_rust.end_reason'], 'connection_closed');
 });
 
 test('an agent that is stopped ends the requests that are open', async () => {

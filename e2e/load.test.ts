@@ -35,3 +35,8 @@ for (const { program, tls, tiers } of CASES) {
     }
   }
 }
+
+test('axum08 without symbols: one right span a request, without route', async () => {
+  using session = await Session.start({ program: 'axum08', profile: 'release-stripped' });
+  await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
+});

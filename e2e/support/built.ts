@@ -24,7 +24,9 @@ function setUp(script: string, ...args: string[]): string {
 
 export type FixtureProfile = 'release' | 'release-stripped';
 
-export const fixture = (name: string, profile: FixtureProfile = 'release') =>
-  join(setUp('setup-fixtures.mjs', profile), name);
+/** The whole workspace is built in the release profile, only what is asked for in another. */
+export function fixture(name: string, profile: FixtureProfile = 'release'): string {
+  return join(setUp('setup-fixtures.mjs', profile, ...(profile === 'release' ? [] : [name])), name);
+}
 
 export const collectorProgram = () => setUp('setup-collector.mjs');

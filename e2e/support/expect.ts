@@ -51,7 +51,7 @@ export function expectedRoute(program: Program, kind: string): string | undefine
 
 export function expectedSpan(record: LoadRecord, target: Target): Expected {
   const { program, tls } = target.options;
-  const route = expectedRoute(program, record.kind);
+  const route = isStripped(target) ? undefined : expectedRoute(program, record.kind);
   const answered = record.status !== null;
   const known = KNOWN_METHODS.includes(record.method);
   const method = known ? record.method : 'HTTP';
@@ -67,7 +67,7 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     ...(answered ? { 'http.response.status_code': record.status } : {}),
     ...(answered && record.status >= 500 ? { 'error.type': `${record.status}` } : {}),
     ...(answered && route !== undefined ? { 'http.route': route } : {}),
-    ...(answered ? {} : unanswered(record, program)),
+    ...(answered ? {} : unanswered(record, target)),
   };
   const peer = {
     'client.address': clientAddress,
@@ -80,7 +80,7 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     statusCode: statusCode(record, program),
     required: { ...required, ...(tls ? {} : peer) },
     optional: { ...(tls ? peer : {}), ...(route === undefined ? {} : { 'http.route': route }) },
-    events: record.kind === 'panic' ? ['exception'] : [],
+    events: seesPanic(record, target) ? ['exception'] : [],
   };
 }
 
@@ -88,11 +88,16 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
  * Without a response the handler has panicked or the client has left. actix-web takes no notice of a client
  * that closes its side: such a request is still open when the agent stops, which is no error.
  */
-function unanswered(record: LoadRecord, program: Program): Record<string, AttributeValue> {
-  if (isLeftOpen(record, program)) return { 'otel_rust.end_reason': 'agent_stopped' };
-  const reason = record.kind === 'panic' ? 'panic' : 'connection_closed';
+function unanswered(record: LoadRecord, target: Target): Record<string, AttributeValue> {
+  if (isLeftOpen(record, target.options.program)) return { 'otel_rust.end_reason': 'agent_stopped' };
+  const reason = seesPanic(record, target) ? 'panic' : 'connection_closed';
   return { 'error.type': reason, 'otel_rust.end_reason': reason };
 }
+
+const seesPanic = (record: LoadRecord, target: Target) => record.kind === 'panic' && !isStripped(target);
+
+/** Without symbols the plan has no hook for routes and none for panics. */
+const isStripped = (target: Target) => target.options.profile === 'release-stripped';
 
 const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';
 
