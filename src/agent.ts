@@ -34,6 +34,8 @@ export interface AgentOptions {
 
 const SECOND_MS = 1_000;
 const REFRESH_MS = 5_000;
+/** The kernel tells an exit while it is under way; /proc shows it a little later. */
+const EXIT_DELAY_MS = 50;
 const REQUEST_TIMEOUT_NS = 15 * 60 * 1e9;
 
 /** Runs until a signal, the end of the started program, or the given time. Returns the exit code. */
@@ -122,11 +124,13 @@ class Agent implements AsyncDisposable {
   async start(): Promise<void> {
     for (const path of this.#namedFiles()) {
       const { dev: device, ino: inode } = statSync(path);
-      await this.#programs.prepare({ device, inode }, path, path);
+      const file = { device, inode };
+      this.#processes.expect(file, await this.#programs.prepare(file, path, path));
     }
     await this.#processes.start(this.#options.config.targets.pid.length > 0);
     this.#pump = new RingPump(this.#tracing.kernel.ring, this.#export.sink, this.#decoder());
-    if (this.#options.command) this.#startChild(this.#options.command);
+    // Its file is known to the kernel side by now, so that its exec is noticed like any other.
+    if (this.#options.command) this.#child = new Child(this.#options.command);
     this.#every(SECOND_MS, () => this.#eachSecond());
     this.#every(REFRESH_MS, () => {
       this.#processes.refresh();
@@ -162,6 +166,7 @@ class Agent implements AsyncDisposable {
     this.#pump?.[Symbol.dispose]();
     this.#programs[Symbol.dispose]();
     this.#pump?.drainAll();
+    this.#processes.close();
     this.#finalLosses = this.#losses();
     this.#tracing[Symbol.dispose]();
     this.#detached = true;
@@ -189,12 +194,6 @@ class Agent implements AsyncDisposable {
     return this.#options.command ? [...files, this.#options.command.file] : files;
   }
 
-  #startChild(command: StartCommand): void {
-    this.#child = new Child(command);
-    const { pid } = this.#child;
-    if (pid !== undefined) this.#processes.follow(pid);
-  }
-
   #decoder() {
     const spans = this.#spans;
     return createDecoder({
@@ -204,7 +203,7 @@ class Agent implements AsyncDisposable {
       response: (event) => spans.response(event),
       closed: (event) => spans.closed(event),
       exec: (event) => this.#processes.onExec(event.pid),
-      exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), 50).unref(),
+      exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), EXIT_DELAY_MS).unref(),
       panic: (event) => spans.panic(event),
       unknown: () => {
         this.#unknownRecords++;

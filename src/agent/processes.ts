@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { kernelFileKeys } from '../process/file-key.ts';
+import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
 import type { FileIdentity, Process, ProcessSource } from '../process/process.ts';
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
@@ -33,6 +33,7 @@ export class Processes {
   readonly #options: ProcessesOptions;
   readonly #traced = new Map<number, Traced>();
   readonly #warned = new Set<string>();
+  #closed = false;
 
   constructor(options: ProcessesOptions) {
     this.#options = options;
@@ -55,6 +56,16 @@ export class Processes {
     }
   }
 
+  /** From now on a process that executes this file is traced from its first instruction. */
+  expect(file: FileIdentity, program: Program): void {
+    this.#options.tracing.kernel.map('files').update(encodeFileKey(toKernelKey(file)), program.target);
+  }
+
+  /** What is still under way comes to nothing. */
+  close(): void {
+    this.#closed = true;
+  }
+
   onExec(pid: number): void {
     this.#apply(this.#options.table.onExec(pid), pid);
   }
@@ -67,12 +78,9 @@ export class Processes {
     this.#apply(this.#options.table.refresh());
   }
 
-  follow(pid: number): void {
-    this.#apply(this.#options.table.follow(pid));
-  }
-
   /** `execed`: the kernel may have taken this process for a target because of its file. */
   #apply({ started, ended }: TableChange, execed?: number): void {
+    if (this.#closed) return;
     for (const process of ended) this.#remove(process);
     for (const process of started) {
       this.#add(process).catch((error: unknown) => this.#report(process, error));
@@ -91,7 +99,7 @@ export class Processes {
 
   #trace(process: Process, program: Program): void {
     const { tracing, source, resource, table, log } = this.#options;
-    if (table.targets.get(process.pid) !== process) return; // ended while its binary was analysed
+    if (this.#closed || table.targets.get(process.pid) !== process) return; // ended while its binary was analysed
     const details = source.details(process.pid);
     if (!details) return;
     const facts = { serviceVersion: undefined, rustcVersion: program.plan.binary.rustcVersion };
@@ -130,7 +138,7 @@ export class Processes {
   /** A program that can't be traced is reported once a file. */
   #report(process: Process | undefined, error: unknown): void {
     const message = messageOf(error);
-    if (this.#warned.has(message)) return;
+    if (this.#closed || this.#warned.has(message)) return;
     this.#warned.add(message);
     const { log } = this.#options;
     if (error instanceof UserError) log.warn(message);

@@ -80,6 +80,8 @@ export class Programs implements Disposable {
     if (!facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of problems) this.#log.warn(`${name}: ${problem}`);
     const plan = await makePlan({ facts, readCode }, this.#tier);
+    const { reason } = serverSource(plan);
+    if (reason !== undefined) throw new UserError(`Cannot trace ${name}: ${reason}; it holds ${holds(plan)}`);
     const layoutIndex = this.#nextLayout++;
     if (layoutIndex >= MAX_BINARIES)
       throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
@@ -112,6 +114,18 @@ export class Programs implements Disposable {
 }
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
+
+/** Why nothing of a program can be seen, when no source gives HTTP server spans. */
+function serverSource(plan: Plan): { readonly reason: string | undefined } {
+  const servers = plan.sources.filter(({ datum }) => datum.startsWith('http.server.'));
+  if (servers.some(({ source }) => source !== 'none')) return { reason: undefined };
+  return { reason: [...new Set(servers.map(({ reason }) => reason))].join('; ') };
+}
+
+function holds({ libraries }: Plan): string {
+  const names = libraries.map(({ name, version }) => (version ? `${name} ${version}` : name));
+  return names.length > 0 ? names.join(', ') : 'no library that is known beside std';
+}
 
 function describe(plan: Plan): string {
   const sources = plan.sources.map(({ datum, source }) => `${datum}: ${source}`).join(', ');

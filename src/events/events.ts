@@ -89,33 +89,35 @@ export function createDecoder(handlers: EventHandlers) {
   const addresses = new AddressTexts();
   return (view: DataView, bytes: Buffer, at: number, size: number): void => {
     const kind = size >= H.size ? view.getUint16(at + H.kind, true) : 0;
-    switch (kind) {
-      case EVENT_KIND.REQUEST:
-        if (size < Q.size) break;
-        return handlers.request(readRequest(view, bytes, at, addresses));
-      case EVENT_KIND.RESPONSE:
-        if (size < RESPONSE_MIN) break;
-        return handlers.response(readResponse(view, bytes, at));
-      case EVENT_KIND.CLOSED:
-        if (size < RESPONSE_MIN) break;
-        return handlers.closed(readClosed(view, bytes, at));
-      case EVENT_KIND.HEAD_PIECE:
-        if (size < Q.size) break;
-        return handlers.piece({
-          connection: u64(view, at + H.connection),
-          head: headText(view, bytes, at),
-          overlap: view.getUint16(at + Q.dataOverlap, true),
-        });
-      case EVENT_KIND.HEAD_DROPPED:
-        return handlers.headDropped(u64(view, at + H.connection));
-      case EVENT_KIND.EXEC:
-        return handlers.exec(readHeader(view, at));
-      case EVENT_KIND.EXIT:
-        return handlers.exit(readHeader(view, at));
-      case EVENT_KIND.PANIC:
-        return handlers.panic(readHeader(view, at));
-    }
-    handlers.unknown(kind, size);
+    if (size < (SMALLEST[kind] ?? Number.POSITIVE_INFINITY)) handlers.unknown(kind, size);
+    else if (kind === EVENT_KIND.REQUEST) handlers.request(readRequest(view, bytes, at, addresses));
+    else if (kind === EVENT_KIND.RESPONSE) handlers.response(readResponse(view, bytes, at));
+    else if (kind === EVENT_KIND.CLOSED) handlers.closed(readClosed(view, bytes, at));
+    else if (kind === EVENT_KIND.HEAD_PIECE) handlers.piece(readPiece(view, bytes, at));
+    else if (kind === EVENT_KIND.HEAD_DROPPED) handlers.headDropped(u64(view, at + H.connection));
+    else if (kind === EVENT_KIND.EXEC) handlers.exec(readHeader(view, at));
+    else if (kind === EVENT_KIND.EXIT) handlers.exit(readHeader(view, at));
+    else handlers.panic(readHeader(view, at));
+  };
+}
+
+/** Bytes of the smallest record of each kind that is known. */
+const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
+  [EVENT_KIND.REQUEST]: Q.size,
+  [EVENT_KIND.HEAD_PIECE]: Q.size,
+  [EVENT_KIND.HEAD_DROPPED]: H.size,
+  [EVENT_KIND.RESPONSE]: RESPONSE_MIN,
+  [EVENT_KIND.CLOSED]: RESPONSE_MIN,
+  [EVENT_KIND.EXEC]: H.size,
+  [EVENT_KIND.EXIT]: H.size,
+  [EVENT_KIND.PANIC]: H.size,
+});
+
+function readPiece(view: DataView, bytes: Buffer, at: number): PieceEvent {
+  return {
+    connection: u64(view, at + H.connection),
+    head: headText(view, bytes, at),
+    overlap: view.getUint16(at + Q.dataOverlap, true),
   };
 }
 

@@ -22,8 +22,8 @@ export function kernelFileKeys(process: Process, mappings: readonly Mapping[]): 
   return keys;
 }
 
-/** From st_dev: minor bits 0–7 and 20–31, major bits 8–19. */
-function toKernelKey({ device, inode }: FileIdentity): KernelFileKey {
+/** The key of a file by stat(2) alone. st_dev: minor bits 0–7 and 20–31, major bits 8–19. */
+export function toKernelKey({ device, inode }: FileIdentity): KernelFileKey {
   const major = (device >>> 8) & 0xfff;
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
   return { device: major * 2 ** 20 + minor, inode };

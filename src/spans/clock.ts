@@ -55,15 +55,44 @@ export class WallClock {
   }
 
   #measure(): void {
-    const { monotonicNs, unixMs } = this.#source;
-    const first = unixMs();
-    let now = unixMs();
-    for (let i = 0; now === first && i < 1e6; i++) now = unixMs(); // 1 ms at most
-    const monotonic = monotonicNs();
-    const whole = Math.floor(monotonic / NS);
-    const unixSeconds = Math.floor(now / 1000);
-    const nanoseconds = (now - unixSeconds * 1000) * MS - (monotonic - whole * NS);
+    const { unixMs, monotonicNs } = this.#bestTick();
+    const whole = Math.floor(monotonicNs / NS);
+    const unixSeconds = Math.floor(unixMs / 1000);
+    const nanoseconds = (unixMs - unixSeconds * 1000) * MS - (monotonicNs - whole * NS);
     this.#seconds = unixSeconds - whole - (nanoseconds < 0 ? 1 : 0);
     this.#nanoseconds = nanoseconds < 0 ? nanoseconds + NS : nanoseconds;
   }
+
+  /** A tick that was read late, because another process ran in between, shows by the time both reads took. */
+  #bestTick(): Tick {
+    let best = this.#tick();
+    for (let i = 0; i < MAX_TICKS && best.uncertaintyNs > GOOD_TICK_NS; i++) {
+      const next = this.#tick();
+      if (next.uncertaintyNs < best.uncertaintyNs) best = next;
+    }
+    return best;
+  }
+
+  /** Waits for the wall clock's next millisecond: 1 ms at most while it runs. */
+  #tick(): Tick {
+    const { monotonicNs, unixMs } = this.#source;
+    const first = unixMs();
+    let before = monotonicNs();
+    let now = unixMs();
+    for (let i = 0; now === first && i < 1e6; i++) {
+      before = monotonicNs();
+      now = unixMs();
+    }
+    const after = monotonicNs();
+    return { unixMs: now, monotonicNs: (before + after) / 2, uncertaintyNs: after - before };
+  }
 }
+
+interface Tick {
+  readonly unixMs: number;
+  readonly monotonicNs: number;
+  readonly uncertaintyNs: number;
+}
+
+const GOOD_TICK_NS = 20_000;
+const MAX_TICKS = 10;
