@@ -104,13 +104,19 @@ static __always_inline int find_template(struct route_table *t, __u64 table) {
   return t->found != 0;
 }
 
+// No template is better than a part of one: this request gets none.
+static __always_inline void forget_routes(struct routes *r) {
+  r->count = MAX_ROUTES + 1;
+  r->text_size = 0;
+  count(COUNTER_ROUTE_UNKNOWN);
+}
+
 static __always_inline void add_route(struct task_connection *t, __u64 text, __u32 size) {
   struct routes *r = &t->routes;
   __u32 n = r->count, used = r->text_size;
   if (n >= MAX_ROUTES || used + size > ROUTE_TEXT || used > ROUTE_TEXT || size > ROUTE_TEXT ||
       bpf_probe_read_user(r->text + used, size, (void *)text)) {
-    t->shared = 1; // no template is better than a part of one
-    count(COUNTER_ROUTE_UNKNOWN);
+    forget_routes(r);
     return;
   }
   r->size[n] = size;
@@ -135,8 +141,7 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
   if (find_template(&table, ctx->si)) {
     add_route(t, table.text, table.found);
   } else {
-    t->shared = 1;
-    count(COUNTER_ROUTE_UNKNOWN);
+    forget_routes(&t->routes);
   }
   return 0;
 }

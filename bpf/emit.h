@@ -108,7 +108,7 @@ static __always_inline void take_routes(struct event_response *e, __u32 tgid, __
   }
   if (t->open > 0) t->open--;
   if (!r->count) return;
-  e->route_count = r->count;
+  e->route_count = r->count > MAX_ROUTES ? 0 : r->count; // beyond: forgotten
   e->route_text_size = r->text_size;
   __builtin_memcpy(e->route_size, r->size, sizeof e->route_size);
   __builtin_memcpy(e->route_text, r->text, ROUTE_TEXT);

@@ -68,7 +68,7 @@ struct event_request {
   __u16 peer_port;
   __u8 trace_flags;
   __u8 source;        // enum event_source
-  __u32 head_size;    // the whole head, all pieces
+  __u32 head_size;    // the whole head, all pieces; of a piece: up to its end
   __u16 data_size;    // bytes of data below
   __u16 data_overlap; // leading bytes of data that the piece before has carried too
 };

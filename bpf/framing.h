@@ -109,6 +109,7 @@ static __always_inline void suspend_head(struct feed *f, struct partial *p) {
   p->sent = f->s->sent;
   p->carried = rest;
   bpf_probe_read_kernel(p->carry, CARRY, f->s->data + (from & WINDOW_MASK));
+  f->s->left = 0;
 }
 
 enum head_result { HEAD_MORE, HEAD_WAIT, HEAD_BAD, HEAD_DONE };
@@ -163,6 +164,7 @@ static __always_inline void emit_piece(struct feed *f, __u64 connection) {
   r->header.connection = connection;
   r->header.task = f->task;
   r->data_overlap = s->overlap;
+  r->head_size = s->total + s->have;
   s->sent += s->have - s->overlap;
   submit_head(s, s->have);
 }

@@ -103,6 +103,11 @@ static __always_inline int request_head_step(struct feed *f) {
     return 1;
   }
   if (result == HEAD_MORE && f->s->have < WINDOW) return 0;
+  if (!f->s->scan.head.started && f->s->scan.line == f->s->have) { // empty lines: no request has begun
+    c->rx.state = HALF_IDLE;
+    f->s->left = 0;
+    return 1;
+  }
   emit_piece(f, c->id);
   if (result == HEAD_MORE) {
     slide_window(f);
@@ -147,11 +152,11 @@ static __always_inline void begin_response_body(struct connection *c, const stru
     c->rx.state = tx->state = HALF_TUNNEL;
     return;
   }
-  if (c->rx.state == HALF_WAIT) c->rx.state = c->connect == 2 ? HALF_UNKNOWN : HALF_IDLE;
+  if (c->rx.state == HALF_WAIT && c->received == c->answered) c->rx.state = c->connect == 2 ? HALF_UNKNOWN : HALF_IDLE;
   if (is_head || h->status == 204 || h->status == 304) return;
   if (h->coding == CODING_CHUNKED) {
     begin_chunks(tx);
-  } else if (h->has_length) {
+  } else if (h->has_length && h->coding == CODING_NONE) {
     tx->remaining = h->length;
     if (h->length) tx->state = HALF_LENGTH;
   } else {
@@ -197,9 +202,7 @@ static __always_inline int response_head_step(struct feed *f) {
     return 0;
   }
   if (result == HEAD_BAD) {
-    lose(&c->tx);
-    emit_closed(f->s, f->now, c->id, c->id, c->tgid, c->task, c->received, FLAG_LOST);
-    return 1;
+    return lose(&c->tx);
   }
   if (result == HEAD_MORE) {
     if (f->s->have >= WINDOW) slide_window(f);

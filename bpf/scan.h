@@ -193,6 +193,8 @@ static __noinline void parse_content_length(struct scratch *s, __u32 at, __u32 e
 static __always_inline void parse_transfer_encoding(struct scratch *s, __u32 at, __u32 end) {
   end = trim_spaces(s->data, end);
   int chunked = end >= at + 7 && ((load8(s->data, end - 7) | LOWER) & 0x00ffffffffffffffULL) == 0x0064656b6e756863ULL;
+  __u8 before = load1(s->data, trim_spaces(s->data, end - 7) - 1);
+  if (before != ',' && before != ':') chunked = 0;
   s->scan.head.coding = chunked ? CODING_CHUNKED : CODING_OTHER;
 }
 
@@ -222,8 +224,8 @@ static __always_inline void header_line(struct scratch *s, __u32 end) {
 static __always_inline void request_line_begins(struct scratch *s) {
   __u64 w = load8(s->data, s->scan.line);
   struct head *h = &s->scan.head;
-  // A byte below 0x20 borrows into its top bit; one above 0x7f has it already.
-  if (((w - EACH_BYTE(0x20)) | w) & EACH_BYTE(0x80)) h->bad = 1;
+  // A byte below 0x20 borrows into its top bit. A target may hold bytes above 0x7f, the method may not.
+  if (((w - EACH_BYTE(0x20)) & ~w & EACH_BYTE(0x80)) | (w & 0x808080)) h->bad = 1;
   if (w == WORD('C', 'O', 'N', 'N', 'E', 'C', 'T', ' ')) h->method = METHOD_CONNECT;
   else if ((w & 0xffffffffffULL) == WORD('H', 'E', 'A', 'D', ' ', 0, 0, 0)) h->method = METHOD_HEAD;
   else h->method = METHOD_OTHER;

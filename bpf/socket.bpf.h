@@ -5,7 +5,7 @@ enum direction { DIRECTION_READ = 0, DIRECTION_WRITE = 1 };
 
 enum syscall_number { // arch/x86/entry/syscalls/syscall_64.tbl
   NR_READ = 0, NR_WRITE = 1, NR_READV = 19, NR_WRITEV = 20, NR_SENDTO = 44, NR_RECVFROM = 45,
-  NR_SENDMSG = 46, NR_RECVMSG = 47,
+  NR_SENDFILE = 40, NR_SENDMSG = 46, NR_RECVMSG = 47,
 };
 
 #define MSG_ERRQUEUE 0x2000
@@ -41,7 +41,7 @@ static __always_inline int find_buffers(struct buffers *b) {
     b->count = m.msg_iovlen;
     return 1;
   }
-  count(COUNTER_SYSCALL_UNKNOWN);
+  if (number != NR_SENDFILE) count(COUNTER_SYSCALL_UNKNOWN);
   return 0;
 }
 
@@ -67,6 +67,15 @@ struct transfer {
   __u32 count;
 };
 
+// What is written can't be followed any more: nothing that is read from here on could be answered.
+static __always_inline void end_followed(struct feed *f) {
+  struct connection *c = f->c;
+  c->rx.state = HALF_UNKNOWN;
+  if (c->received == c->answered) return;
+  emit_closed(f->s, f->now, c->id, c->id, c->tgid, c->task, c->received, FLAG_LOST);
+  c->answered = c->received;
+}
+
 static __always_inline void feed_piece(struct transfer *t, __u64 pointer, __u32 size, int direction) {
   struct feed *f = &t->feed;
   struct half *half = direction == DIRECTION_READ ? &f->c->rx : &f->c->tx;
@@ -77,6 +86,7 @@ static __always_inline void feed_piece(struct transfer *t, __u64 pointer, __u32 
     resume_head(f, direction == DIRECTION_READ ? &f->partials->rx : &f->partials->tx);
   if (direction == DIRECTION_READ) bpf_loop(FEED_STEPS, request_step, f, 0);
   else bpf_loop(FEED_STEPS, response_step, f, 0);
+  if (f->s->left && half->state < HALF_UNTIL_CLOSE) lose(half); // more chunks than steps
 }
 
 static __always_inline int feed_segment(__u32 index, struct transfer *t, int direction) {
@@ -116,8 +126,12 @@ static __always_inline void feed_all(struct connection *c, struct sock *sk, cons
   if (!b->iovec) feed_piece(&t, b->base, bytes, direction);
   else if (direction == DIRECTION_READ) bpf_loop(MAX_SEGMENTS, read_segment, &t, 0);
   else bpf_loop(MAX_SEGMENTS, write_segment, &t, 0);
+  if (b->iovec && t.bytes && half->state < HALF_UNTIL_CLOSE) lose(half); // an unreadable vector
+  if (direction == DIRECTION_WRITE && half->state == HALF_UNKNOWN) end_followed(&t.feed);
   scratch_give(t.feed.s);
 }
+
+#define TLS_HANDSHAKE 22
 
 // TLSPlaintext: type 20–23, legacy version 3.0–3.4 (RFC 8446 §5.1).
 static __always_inline int is_tls(__u64 word) {
@@ -166,7 +180,7 @@ static __always_inline void remember_for_library(struct connection *c, struct so
 
 // Says what a connection is by the first bytes read from it.
 static __always_inline void classify_read(struct connection *c, __u64 word) {
-  if (is_tls(word)) c->role = ROLE_TLS;
+  if (is_tls(word) || word == TLS_HANDSHAKE) c->role = ROLE_TLS; // perhaps the first byte alone
   else if (is_response(word)) c->role = ROLE_OTHER;
 }
 
@@ -264,7 +278,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
   int server = c->role == ROLE_SERVER && (c->received != c->answered || c->rx.state == HALF_HEAD);
   if (library || server) {
     struct task_struct *thread = bpf_get_current_task_btf();
-    int exiting = thread->tgid == c->tgid && thread->flags & PF_EXITING;
+    int exiting = (__u32)thread->tgid == c->tgid && thread->flags & PF_EXITING;
     struct scratch *s = scratch_take();
     if (s) {
       emit_closed(s, bpf_ktime_get_ns(), c->id, owner.id, c->tgid, owner.task, c->received,

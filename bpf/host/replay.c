@@ -1,0 +1,235 @@
+// Runs a script of system calls, probes and state changes through the kernel side compiled for the host.
+//   replay                     script on stdin, a command a line; records and counters on stdout
+//   replay --fuzz <n> <seed>   n random inputs, checked for what must always hold
+// Commands, numbers decimal, bytes in hex ("-" for none):
+//   target <tgid> <flags> <layout>                 task ids lie at the offsets of world.h
+//   thread <tgid> <tid> <task>
+//   address <socket> <family> <local> <port> <peer> <port>
+//   recv|send <socket> <call> <bytes> [moved=<n>] [flags=<n>]   call: plain, to, other, vector:<sizes>, message:<sizes>
+//   state <socket> <state>   close <socket>   exiting <0|1>
+//   layout <index> <14 offsets>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
+//   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>
+//   exec <device> <inode>   exit   panic
+//   set <variable> <value>   reset   echo <text>
+// Output: "e <bytes of a ring record>", "c <counters>" at each reset and at the end, and echoed lines.
+#define _GNU_SOURCE
+#include "world.h"
+#include "fuzz.h"
+
+static void (*on_record)(const __u8 *record, __u64 size);
+static void host_record(const __u8 *record, __u64 size) { on_record(record, size); }
+
+static void print_record(const __u8 *record, __u64 size) {
+  static const char digits[] = "0123456789abcdef";
+  fputs("e ", stdout);
+  for (__u64 i = 0; i < size; i++) {
+    putchar(digits[record[i] >> 4]);
+    putchar(digits[record[i] & 15]);
+  }
+  putchar('\n');
+}
+
+static void print_counters(void) {
+  putchar('c');
+  for (__u32 i = 0; i < COUNTER_MAX; i++) printf(" %llu", *(__u64 *)bpf_map_lookup_elem(&counters, &i));
+  putchar('\n');
+}
+
+static int digit_of(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
+
+static char *word(void) {
+  char *text = strtok(0, " \n");
+  if (!text) fail("Cannot read a command: a word is missing");
+  return text;
+}
+
+static __u64 number(void) { return strtoull(word(), 0, 10); }
+
+static __u8 *bytes_of_word(__u32 *size) {
+  char *text = word();
+  __u32 n = *text == '-' ? 0 : strlen(text) / 2;
+  __u8 *bytes = malloc(n + 1);
+  for (__u32 i = 0; i < n; i++) bytes[i] = digit_of(text[2 * i]) << 4 | digit_of(text[2 * i + 1]);
+  *size = n;
+  return bytes;
+}
+
+static enum call call_of(char *text, __u32 *pieces, int *count) {
+  char *sizes = strchr(text, ':');
+  if (sizes) *sizes++ = 0;
+  while (sizes && *sizes && *count < MAX_SEGMENTS) {
+    pieces[(*count)++] = strtoul(sizes, &sizes, 10);
+    if (*sizes == ',') sizes++;
+  }
+  if (!strcmp(text, "plain")) return CALL_PLAIN;
+  if (!strcmp(text, "to")) return CALL_TO;
+  if (!strcmp(text, "vector")) return CALL_VECTOR;
+  if (!strcmp(text, "message")) return CALL_MESSAGE;
+  if (!strcmp(text, "other")) return CALL_OTHER;
+  fail("Cannot make a system call %s", text);
+}
+
+static void transfer_command(int write) {
+  static __u32 pieces[MAX_SEGMENTS];
+  struct transfer_call call = {.write = write, .pieces = pieces};
+  call.socket = number();
+  call.how = call_of(word(), pieces, &call.piece_count);
+  __u8 *bytes = bytes_of_word(&call.size);
+  call.bytes = bytes;
+  call.moved = call.size;
+  for (char *option; (option = strtok(0, " \n"));) {
+    if (!strncmp(option, "moved=", 6)) call.moved = atoi(option + 6);
+    else if (!strncmp(option, "flags=", 6)) call.flags = atoi(option + 6);
+    else fail("Cannot read option %s", option);
+  }
+  run_transfer(&call);
+  free(bytes);
+}
+
+static void address_command(void) {
+  struct sock_common *c = &socket_of(number())->__sk_common;
+  __u32 size = 0;
+  c->skc_family = number();
+  for (int i = 0; i < 2; i++) {
+    __u8 *bytes = bytes_of_word(&size);
+    if (size == 16) memcpy(i ? &c->skc_v6_daddr : &c->skc_v6_rcv_saddr, bytes, 16);
+    if (size == 4) memcpy(i ? &c->skc_daddr : &c->skc_rcv_saddr, bytes, 4);
+    free(bytes);
+    __u16 port = number();
+    if (i) c->skc_dport = __builtin_bswap16(port);
+    else c->skc_num = port;
+  }
+}
+
+static struct target target_of_words(void) {
+  struct target t = {.task_tag_offset = TLS_TAG_OFFSET, .task_id_offset = TLS_ID_OFFSET};
+  t.flags = number();
+  t.layout = number();
+  return t;
+}
+
+static void target_command(void) {
+  __u32 tgid = number();
+  struct target t = target_of_words();
+  bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
+}
+
+static void file_command(void) {
+  struct file_key key = {.device = number()};
+  key.inode = number();
+  struct target t = target_of_words();
+  bpf_map_update_elem(&files, &key, &t, BPF_ANY);
+}
+
+static void layout_command(void) {
+  __u32 index = number();
+  __u16 fields[sizeof(struct binary_layout) / 2];
+  for (unsigned i = 0; i < sizeof fields / 2; i++) fields[i] = number();
+  bpf_map_update_elem(&layouts, &index, fields, BPF_ANY);
+  memcpy(bpf_map_lookup_elem(&layouts, &index), fields, sizeof fields);
+}
+
+static void memory_command(void) {
+  __u64 address = number();
+  __u32 size = 0;
+  __u8 *bytes = bytes_of_word(&size);
+  host_map_at(address, bytes, size);
+  lasting_regions = host_region_count;
+  free(bytes);
+}
+
+static void parse_command(void) {
+  __u32 cookie = number(), size = 0;
+  __u64 key = number();
+  __u8 *bytes = bytes_of_word(&size);
+  run_parse(cookie, key, bytes, size);
+  free(bytes);
+}
+
+static void exec_command(void) {
+  struct super_block super = {.s_dev = number()};
+  struct inode inode = {.i_sb = &super, .i_ino = number()};
+  struct file file = {.f_inode = &inode};
+  struct linux_binprm program = {.file = &file};
+  process_exec(&host_task, host_task.pid, &program);
+}
+
+static void set_command(void) {
+  const char *name = word();
+  __u64 value = number();
+#define SETTABLE(variable)                                                                                 \
+  if (!strcmp(name, #variable)) {                                                                          \
+    variable = value;                                                                                      \
+    return;                                                                                                \
+  }
+  SETTABLE(sampler_root)
+  SETTABLE(sampler_parent_sampled)
+  SETTABLE(sampler_parent_unsampled)
+  SETTABLE(sampler_ratio)
+  SETTABLE(extract_traceparent)
+  SETTABLE(capture_response_heads)
+  SETTABLE(host_ring_room)
+  SETTABLE(host_map_limit)
+  SETTABLE(host_clock)
+  fail("Cannot set %s", name);
+}
+
+static void run_command(const char *name) {
+  if (!strcmp(name, "recv") || !strcmp(name, "send")) transfer_command(*name == 's');
+  else if (!strcmp(name, "target")) target_command();
+  else if (!strcmp(name, "address")) address_command();
+  else if (!strcmp(name, "layout")) layout_command();
+  else if (!strcmp(name, "memory")) memory_command();
+  else if (!strcmp(name, "file")) file_command();
+  else if (!strcmp(name, "exec")) exec_command();
+  else if (!strcmp(name, "parse")) parse_command();
+  else if (!strcmp(name, "set")) set_command();
+  else if (!strcmp(name, "exit")) process_exit(&host_task);
+  else if (!strcmp(name, "panic")) run_probe(rust_panic, 0, 0, 0, 0);
+  else if (!strcmp(name, "exiting")) host_task.flags = number() ? PF_EXITING : 0;
+  else if (!strcmp(name, "echo")) puts(word());
+  else if (!strcmp(name, "close")) free_socket(number());
+  else if (!strcmp(name, "thread")) {
+    __u32 tgid = number(), tid = number();
+    run_thread(tgid, tid, number());
+  } else if (!strcmp(name, "state")) {
+    unsigned socket = number();
+    run_state(socket, number());
+  } else if (!strcmp(name, "encode")) {
+    __u32 layout = number();
+    __u64 key = number();
+    run_encode(layout, key, number());
+  } else if (!strcmp(name, "route")) {
+    __u64 layout = number(), id = number();
+    run_probe(axum_set_matched_path, layout, id, number(), 0);
+  } else if (!strcmp(name, "reset")) {
+    print_counters();
+    reset_world();
+  } else {
+    fail("Cannot run command %s", name);
+  }
+}
+
+static void run_script(void) {
+  char *line = 0;
+  size_t room = 0;
+  on_record = print_record;
+  while (getline(&line, &room, stdin) > 0) {
+    char *name = strtok(line, " \n");
+    if (name && *name != '#') run_command(name);
+  }
+  print_counters();
+  free(line);
+}
+
+int main(int count, char **arguments) {
+  reset_world();
+  if (count == 4 && !strcmp(arguments[1], "--fuzz")) {
+    on_record = check_record;
+    run_fuzz(strtoull(arguments[2], 0, 10), strtoull(arguments[3], 0, 10));
+    return 0;
+  }
+  if (count > 1) fail("Usage: replay [--fuzz <n> <seed>]");
+  run_script();
+  return 0;
+}
