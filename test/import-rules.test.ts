@@ -24,7 +24,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   process: { values: ['base'], types: ['spans'] },
   kernel: { values: ['base', 'elf'] },
   events: { values: ['base'] },
-  spans: { values: ['base', 'events'], types: ['process', 'plan'] },
+  spans: { values: ['base', 'events'], types: ['process'] },
   export: { values: ['base'], types: ['spans'] },
 };
 
