@@ -98,12 +98,13 @@ static __always_inline int request_head_step(struct feed *f) {
   if (result == HEAD_BAD) {
     if (f->s->scan.head.http2) count(COUNTER_HTTP2);
     if (f->s->sent) emit_head_dropped(f->now, c->id);
-    if (c->role == ROLE_NEW || f->s->scan.head.http2) c->role = ROLE_OTHER;
+    if ((c->role == ROLE_NEW && !c->received) || f->s->scan.head.http2) c->role = ROLE_OTHER;
     c->rx.state = HALF_UNKNOWN;
     return 1;
   }
   if (result == HEAD_MORE && f->s->have < WINDOW) return 0;
   if (!f->s->scan.head.started && f->s->scan.line == f->s->have) { // empty lines: no request has begun
+    if (f->s->sent) emit_head_dropped(f->now, c->id);
     c->rx.state = HALF_IDLE;
     f->s->left = 0;
     return 1;

@@ -192,7 +192,7 @@ static __always_inline void socket_read(struct connection *c, struct sock *sk, c
   if (target->flags & TARGET_SOCKET && http) {
     int fresh = c->role == ROLE_NEW;
     feed_all(c, sk, target, b, bytes, DIRECTION_READ, task);
-    if (fresh && c->role == ROLE_NEW && c->rx.state != HALF_UNKNOWN) c->role = ROLE_SERVER;
+    if (fresh && c->role == ROLE_NEW && (c->received || c->rx.state != HALF_UNKNOWN)) c->role = ROLE_SERVER;
     http = c->role == ROLE_SERVER;
   } else {
     http = 0;

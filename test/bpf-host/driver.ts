@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  type ClosedEvent,
+  createDecoder,
+  type EventHeader,
+  type PieceEvent,
+  type RequestEvent,
+  type ResponseEvent,
+} from '../../src/events/events.ts';
+import { COUNTER } from '../../src/events/layout.ts';
+import { parseRequestHead } from '../../src/spans/request-head.ts';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const BPF = join(ROOT, 'bpf');
+
+/** `alignment` is left out: BPF programs load unaligned words. */
+const FLAGS = [
+  ...['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-fno-strict-aliasing'],
+  ...['-Wno-unused-parameter', '-Wno-sign-compare', '-Wno-unknown-pragmas', '-Wno-unknown-attributes'],
+  ...['-fsanitize=address,undefined', '-fno-sanitize=alignment', '-fno-sanitize-recover=undefined'],
+  ...[`-I${join(BPF, 'host/include')}`, `-I${BPF}`],
+];
+
+/** Compiles bpf/host/replay.c, once for all test files of the same sources. */
+export function compileReplay(): string {
+  const hash = createHash('sha256').update(FLAGS.join(' '));
+  for (const name of readdirSync(BPF, { recursive: true, encoding: 'utf8' }).sort())
+    if (/\.[ch]$/.test(name)) hash.update(readFileSync(join(BPF, name)));
+  const folder = join(ROOT, 'dist/bpf-host');
+  const program = join(folder, `replay-${hash.digest('hex').slice(0, 16)}`);
+  if (existsSync(program)) return program;
+  mkdirSync(folder, { recursive: true });
+  const partial = `${program}.${process.pid}`;
+  execFileSync('gcc', [...FLAGS, join(BPF, 'host/replay.c'), '-o', partial], { stdio: 'inherit' });
+  renameSync(partial, program);
+  return program;
+}
+
+export type Recorded =
+  | { readonly kind: 'request'; readonly event: RequestEvent }
+  | { readonly kind: 'piece'; readonly event: PieceEvent }
+  | { readonly kind: 'dropped'; readonly connection: number }
+  | { readonly kind: 'response'; readonly event: ResponseEvent }
+  | { readonly kind: 'closed'; readonly event: ClosedEvent }
+  | { readonly kind: 'exec' | 'exit' | 'panic'; readonly event: EventHeader };
+
+export type CounterName = Exclude<keyof typeof COUNTER, 'MAX'>;
+
+export interface Replayed {
+  readonly records: readonly Recorded[];
+  /** Those that are not 0. */
+  readonly counters: Readonly<Partial<Record<CounterName, number>>>;
+}
+
+export type Commands = readonly string[];
+
+/** Runs each list of commands in a fresh world, all in one process. */
+export function replay(cases: readonly Commands[]): Replayed[] {
+  const input = cases.map((commands) => commands.join('\n')).join('\nreset\n');
+  const { status, stdout, stderr, signal } = spawnSync(compileReplay(), {
+    input: `${input}\n`,
+    encoding: 'latin1',
+    maxBuffer: 2 ** 30,
+    env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=0' },
+    timeout: 120_000,
+  });
+  assert.equal(status, 0, `replay ended with ${signal ?? status}: ${stderr.slice(0, 4000)}`);
+  return readOutput(stdout, cases.length);
+}
+
+export function replayOne(commands: Commands): Replayed {
+  const [result] = replay([commands]);
+  assert(result);
+  return result;
+}
+
+function readOutput(output: string, count: number): Replayed[] {
+  const results: Replayed[] = [];
+  let records: Recorded[] = [];
+  const decode = recorder((record) => records.push(record));
+  for (const line of output.split('\n')) {
+    if (line.startsWith('e ')) decode(Buffer.from(line.slice(2), 'hex'));
+    if (!line.startsWith('c')) continue;
+    results.push({ records, counters: readCounters(line) });
+    records = [];
+  }
+  assert.equal(results.length, count);
+  return results;
+}
+
+function readCounters(line: string): Replayed['counters'] {
+  const values = line.split(' ').slice(1).map(Number);
+  const named = Object.entries(COUNTER).map(([name, index]) => [name, values[index] ?? 0] as const);
+  return Object.fromEntries(named.filter(([, value]) => value !== 0));
+}
+
+function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
+  const decode = createDecoder({
+    request: (event) => add({ kind: 'request', event }),
+    piece: (event) => add({ kind: 'piece', event }),
+    headDropped: (connection) => add({ kind: 'dropped', connection }),
+    response: (event) => add({ kind: 'response', event }),
+    closed: (event) => add({ kind: 'closed', event }),
+    exec: (event) => add({ kind: 'exec', event }),
+    exit: (event) => add({ kind: 'exit', event }),
+    panic: (event) => add({ kind: 'panic', event }),
+    unknown: (kind, size) => assert.fail(`record of unknown kind ${kind}, ${size} bytes`),
+  });
+  return (record) => {
+    decode(new DataView(record.buffer, record.byteOffset, record.length), record, 0, record.length);
+  };
+}
+
+// ---- commands ----
+
+export interface TransferOptions {
+  readonly socket?: number;
+  /** `plain`: read or write; `to`: recvfrom or sendto; `vector:<sizes>`, `message:<sizes>`; `other`: sendfile. */
+  readonly call?: string;
+  /** Bytes that the system call returns, when not all. */
+  readonly moved?: number;
+  readonly flags?: number;
+}
+
+const hex = (text: string) => (text === '' ? '-' : Buffer.from(text, 'latin1').toString('hex'));
+
+/** `text` holds a byte a character. */
+const transfer =
+  (name: 'recv' | 'send') =>
+  (text: string, options: TransferOptions = {}): string => {
+    const { socket = 1, call = 'plain', moved, flags } = options;
+    const more =
+      (moved === undefined ? '' : ` moved=${moved}`) + (flags === undefined ? '' : ` flags=${flags}`);
+    return `${name} ${socket} ${call} ${hex(text)}${more}`;
+  };
+export const recv = transfer('recv');
+export const send = transfer('send');
+
+export const state = (value: number, socket = 1) => `state ${socket} ${value}`;
+export const memory = (address: bigint, bytes: Uint8Array) =>
+  `memory ${address} ${Buffer.from(bytes).toString('hex') || '-'}`;
+
+export const TARGET = 'target 1 1 0';
+
+// ---- what the records say ----
+
+/** Heads put together from their pieces, as user space does it. */
+export function wholeHeads(records: readonly Recorded[]): Map<RequestEvent, string> {
+  const pieces = new Map<number, string>();
+  const heads = new Map<RequestEvent, string>();
+  for (const record of records) {
+    if (record.kind === 'dropped') pieces.delete(record.connection);
+    if (record.kind !== 'piece' && record.kind !== 'request') continue;
+    const { connection, head, overlap, headSize } = record.event;
+    const text = (pieces.get(connection) ?? '') + head.slice(overlap);
+    assert(overlap <= head.length, `overlap ${overlap} in ${head.length} bytes`);
+    if (head !== '') assert.equal(text.length, headSize, `pieces leave a gap: ${JSON.stringify(text)}`);
+    if (record.kind === 'piece') {
+      pieces.set(connection, text);
+    } else {
+      pieces.delete(connection);
+      heads.set(record.event, text);
+    }
+  }
+  return heads;
+}
+
+/** A line an event: `> 0 GET / HTTP/1.1`, `< 0 200`, `closed 1 lost`; connections above the first are named. */
+export function summary({ records, counters }: Replayed): string[] {
+  const heads = wholeHeads(records);
+  const lines = records.flatMap((record) => {
+    if (record.kind === 'piece' || record.kind === 'dropped') return [];
+    const { connection, sequence } = record.event;
+    const where = connection > 1 ? `#${connection} ` : '';
+    switch (record.kind) {
+      case 'request':
+        return [`${where}> ${sequence} ${describe(heads.get(record.event) ?? '', record.event.headSize)}`];
+      case 'response':
+        return [`${where}< ${sequence} ${record.event.status}`];
+      case 'closed':
+        return [
+          `${where}closed ${sequence}${record.event.lost ? ' lost' : ''}${record.event.exiting ? ' exiting' : ''}`,
+        ];
+      default:
+        return [record.kind];
+    }
+  });
+  return [...lines, ...Object.entries(counters).map(([name, value]) => `${name} ${value}`)];
+}
+
+/** The request line, or `malformed` where user space refuses the head. */
+function describe(head: string, headSize: number): string {
+  const parsed = parseRequestHead(head, head.length >= headSize, undefined);
+  return parsed ? `${parsed.method} ${parsed.target} HTTP/${parsed.version}` : 'malformed';
+}
