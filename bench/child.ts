@@ -47,7 +47,8 @@ export class Child implements Disposable {
     for (;;) {
       const match = this.output.match(pattern);
       if (match) return match;
-      if (!this.#running) throw new Error(`${this.#name} ended before ${pattern}: ${this.output.slice(-2000)}`);
+      if (!this.#running)
+        throw new Error(`${this.#name} ended before ${pattern}: ${this.output.slice(-2000)}`);
       const left = deadline - performance.now();
       if (left <= 0) throw new Error(`${this.#name} did not print ${pattern}: ${this.output.slice(-2000)}`);
       await this.#change(left);

@@ -6,6 +6,8 @@ export interface Places {
   readonly fixtures: string;
   /** Folder of bench-server, bench-load and bench-sink. */
   readonly programs: string;
+  /** bench-server with line tables: a file of more than 10 MB. */
+  readonly debugServer: string;
   readonly sinkPort: number;
   /** XDG_CACHE_HOME of the agents. */
   readonly cache: string;

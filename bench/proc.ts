@@ -6,7 +6,9 @@ import { readdirSync, readFileSync } from 'node:fs';
  */
 export function cpuMicroseconds(pid: number): number {
   const tasks = readdirSync(`/proc/${pid}/task`);
-  const ns = tasks.map((tid) => Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').split(' ')[0]));
+  const ns = tasks.map((tid) =>
+    Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'utf8').split(' ')[0]),
+  );
   return ns.reduce((sum, value) => sum + value, 0) / 1000;
 }
 
@@ -18,6 +20,7 @@ export interface Memory {
 /** VmRSS and VmHWM of /proc/<pid>/status, in 10⁶ bytes. */
 export function memoryOf(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const field = (name: string) => (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024) / 1e6;
+  const field = (name: string) =>
+    (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024) / 1e6;
   return { residentMb: field('VmRSS'), peakMb: field('VmHWM') };
 }

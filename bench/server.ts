@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { Child } from './child.ts';
 import { type Places, SERVER_CPU } from './places.ts';
 
-/** The SDK inside bench-server, or none. */
-export type Variant = 'bare' | 'by-hand' | 'tower' | 'axum-tracing';
+/** What bench-server is: axum or hyper alone, or axum with an SDK inside. */
+export type Variant = 'bare' | 'hyper' | 'by-hand' | 'tower' | 'axum-tracing';
 
 /** A target on the CPU of the servers, one worker thread. */
 export class Server implements Disposable {

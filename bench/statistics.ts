@@ -9,7 +9,11 @@ export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (index: number) => sorted[index] ?? Number.NaN;
   const half = (sorted.length - 1) / 2;
-  return { median: (at(Math.floor(half)) + at(Math.ceil(half))) / 2, least: at(0), most: at(sorted.length - 1) };
+  return {
+    median: (at(Math.floor(half)) + at(Math.ceil(half))) / 2,
+    least: at(0),
+    most: at(sorted.length - 1),
+  };
 }
 
 /** `1.23 (1.10 … 1.40)`; `—` without a value. */

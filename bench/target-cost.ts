@@ -11,6 +11,8 @@ export const VARIANTS = {
   axumOther: 'axum 0.8, agent traces another program',
   hyper: 'hyper 1',
   hyperAgent: 'hyper 1 + agent',
+  hyperTls: 'hyper 1 in a program with rustls, plaintext',
+  hyperTlsAgent: 'hyper 1 in a program with rustls, plaintext + agent',
   tls: 'axum 0.8 over TLS',
   tlsAgent: 'axum 0.8 over TLS + agent, route',
   byHand: 'axum 0.8 + a tower layer by hand on the SDK',
@@ -57,8 +59,12 @@ const GROUPS: readonly Group[] = [
     ],
   },
   {
-    start: ({ places }) => Server.fixture(places, 'hyper1'),
+    start: ({ places }) => Server.bench(places, 'hyper'),
     steps: [{ name: 'hyper' }, { name: 'hyperAgent', flags: traced }],
+  },
+  {
+    start: ({ places }) => Server.fixture(places, 'hyper1'),
+    steps: [{ name: 'hyperTls' }, { name: 'hyperTlsAgent', flags: traced }],
   },
   {
     start: ({ places }) => Server.fixture(places, 'axum08', true),
@@ -79,7 +85,9 @@ export async function runRound(setting: Setting, index: number, say: (text: stri
     for (const { name, flags } of forwards ? group.steps : group.steps.toReversed()) {
       const sample = await measure(setting, server, flags?.(`${server.pid}`, `${idle.pid}`));
       round[name] = sample;
-      say(`${VARIANTS[name]}: ${sample.targetCpu.toFixed(2)} µs, ${Math.round(sample.requestsPerSecond)} requests/s`);
+      say(
+        `${VARIANTS[name]}: ${sample.targetCpu.toFixed(2)} µs, ${Math.round(sample.requestsPerSecond)} requests/s`,
+      );
     }
   }
   return round;

@@ -79,16 +79,16 @@ async fn measure(arguments: Vec<String>) -> io::Result<()> {
         panic!("five arguments are needed, and optionally tls")
     };
     let number = |text: &String| text.parse::<usize>().expect("a number");
-    let request: Rc<[u8]> = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench-load/1\r\nAccept: */*\r\n\r\n"
-    )
-    .into_bytes()
-    .into();
+    let request: Rc<[u8]> =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench-load/1\r\nAccept: */*\r\n\r\n")
+            .into_bytes()
+            .into();
     let mut connections = Vec::new();
     for _ in 0..number(count) {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = if tls.is_empty() { Box::new(stream) } else { Box::new(tls::connect(stream).await?) };
+        let stream: Box<dyn Stream> =
+            if tls.is_empty() { Box::new(stream) } else { Box::new(tls::connect(stream).await?) };
         connections.push(Connection { stream, request: request.clone(), buffer: vec![0; 4096] });
     }
     let connections = run(connections, number(warm_up)).await?;

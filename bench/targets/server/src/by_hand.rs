@@ -47,7 +47,8 @@ fn attributes(request: &Request, method: &str, route: Option<&str>) -> Vec<KeyVa
     attributes.extend(route.map(|route| KeyValue::new("http.route", route.to_owned())));
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     attributes.extend(header("host").map(|host| KeyValue::new("server.address", host.to_owned())));
-    attributes.extend(header("user-agent").map(|agent| KeyValue::new("user_agent.original", agent.to_owned())));
+    attributes
+        .extend(header("user-agent").map(|agent| KeyValue::new("user_agent.original", agent.to_owned())));
     attributes
 }
 

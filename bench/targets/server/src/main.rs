@@ -1,6 +1,8 @@
-//! One axum server, bare or with the OpenTelemetry SDK inside: `bench-server <variant> <otlp traces url>`.
+//! One server on axum, or on hyper alone, bare or with the OpenTelemetry SDK inside:
+//! `bench-server <variant> <otlp traces url>`. Nothing in it can do TLS as a server.
 //! The SDK has its defaults: batch processor, every span sampled, OTLP over http/protobuf.
 mod by_hand;
+mod plain_hyper;
 
 use axum::extract::Path;
 use axum::{routing::get, Router};
@@ -49,24 +51,27 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [variant, endpoint] = arguments.as_slice() else { panic!("two arguments are needed") };
     let router = Router::new().route("/users/{id}", get(user));
-    let provider = (variant != "bare").then(|| sdk(endpoint));
+    let provider = (!matches!(variant.as_str(), "bare" | "hyper")).then(|| sdk(endpoint));
     let router = match &provider {
         Some(provider) => instrument(variant, router, provider),
         None => router,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("runtime").block_on(serve(router));
+    runtime.expect("runtime").block_on(serve(router, variant == "hyper"));
     if let Some(provider) = provider {
         provider.shutdown().expect("shutdown");
     }
 }
 
 /// Until SIGTERM. Connections are accepted on the worker thread, as in a program with `#[tokio::main]`.
-async fn serve(router: Router) {
+async fn serve(router: Router, without_axum: bool) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let port = listener.local_addr().expect("address").port();
     println!("listening {port} pid {}", std::process::id());
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let server = match without_axum {
+        true => tokio::spawn(plain_hyper::serve(listener)),
+        false => tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") }),
+    };
     signal(SignalKind::terminate()).expect("SIGTERM").recv().await;
     server.abort();
 }

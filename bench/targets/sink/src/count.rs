@@ -3,7 +3,9 @@
 /// `None`: not a well-formed message.
 pub fn spans(request: &[u8]) -> Option<u64> {
     // ExportTraceServiceRequest.resource_spans = 1, ResourceSpans.scope_spans = 2, ScopeSpans.spans = 2
-    sum(request, 1, &|resource_spans| sum(resource_spans, 2, &|scope_spans| sum(scope_spans, 2, &|_| Some(1))))
+    sum(request, 1, &|resource_spans| {
+        sum(resource_spans, 2, &|scope_spans| sum(scope_spans, 2, &|_| Some(1)))
+    })
 }
 
 /// Sum of `value` over every length-delimited field with this number.

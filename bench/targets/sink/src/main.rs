@@ -37,7 +37,10 @@ async fn answer(request: Request<Incoming>, totals: Rc<Totals>) -> Result<Respon
     if let Ok(body) = request.collect().await {
         totals.add(&body.to_bytes());
     }
-    Ok(Response::builder().header("content-type", "application/x-protobuf").body(Full::default()).expect("response"))
+    Ok(Response::builder()
+        .header("content-type", "application/x-protobuf")
+        .body(Full::default())
+        .expect("response"))
 }
 
 async fn serve() {
