@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Child, type StartCommand } from './agent/child.ts';
+import { collectStartUpGarbage } from './agent/memory.ts';
 import { Processes } from './agent/processes.ts';
 import { Programs } from './agent/programs.ts';
 import { RingPump } from './agent/reader.ts';
@@ -138,6 +139,7 @@ class Agent implements AsyncDisposable {
     });
     this.#log.info(`ready: ${this.#processes.count} programs traced`);
     this.#status.start();
+    setTimeout(collectStartUpGarbage, SECOND_MS).unref();
   }
 
   async run(): Promise<number> {

@@ -8,8 +8,8 @@ import { PROGRAMS } from '../plan/plan.ts';
 import { encodeU32, kernelConstants } from './kernel-values.ts';
 
 const OBJECT = new URL('../../../bpf/agent.bpf.o', import.meta.url);
-/** 16 MiB hold 0.3 s of 100,000 requests a second. */
-const RING_SIZE = 1 << 24;
+/** 8 MiB hold 0.2 s of 100,000 requests a second, at some 400 bytes each. */
+const RING_SIZE = 1 << 23;
 
 /** Tracepoints that see HTTP/1 on sockets; kernel 6.3 and later. */
 const SOCKET_PROGRAMS = ['socket_received', 'socket_sent', 'socket_state'] as const;

@@ -48,6 +48,8 @@ export interface RequestEvent extends EventHeader {
 
 export interface PieceEvent {
   readonly connection: number;
+  /** Bytes of the head up to the end of this piece. */
+  readonly headSize: number;
   readonly head: string;
   readonly overlap: number;
 }
@@ -118,6 +120,7 @@ function readPiece(view: DataView, bytes: Buffer, at: number): PieceEvent {
     connection: u64(view, at + H.connection),
     head: headText(view, bytes, at),
     overlap: view.getUint16(at + Q.dataOverlap, true),
+    headSize: view.getUint32(at + Q.headSize, true),
   };
 }
 

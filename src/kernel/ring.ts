@@ -16,18 +16,20 @@ export interface OwnedRingReader extends RingReader {
 
 /**
  * Reader of a BPF_MAP_TYPE_RINGBUF, https://docs.kernel.org/bpf/ringbuf.html: one page with the consumer's
- * position, one with the producer's, then the data twice in a row, so that no record is split by the end.
+ * position, one with the producer's, then the data twice in a row. Only the first copy is mapped: each mapped
+ * page counts as resident memory. A record that goes on in the second copy is put together from both ends.
  * Positions are byte counts since creation and stay below 2^53.
  */
 export function openRing(fd: number, size: number): OwnedRingReader {
   const consumerPage = mapFile(fd, 0, PAGE_SIZE, true);
-  const producerPages = mapOrRetire(consumerPage, () => mapFile(fd, PAGE_SIZE, PAGE_SIZE + 2 * size, false));
+  const producerPages = mapOrRetire(consumerPage, () => mapFile(fd, PAGE_SIZE, PAGE_SIZE + size, false));
   const consumer = new BigUint64Array(consumerPage.memory, 0, 1);
   const producer = new BigUint64Array(producerPages.memory, 0, 1);
   const headers = new Int32Array(producerPages.memory, PAGE_SIZE);
   const view = new DataView(producerPages.memory, PAGE_SIZE);
   const bytes = Buffer.from(producerPages.memory, PAGE_SIZE);
   const mask = size - 1;
+  const split = new SplitRecord();
   const publishEvery = size >> PUBLISH_SHIFT;
   let position = Number(Atomics.load(consumer, 0));
   let published = position;
@@ -52,7 +54,9 @@ export function openRing(fd: number, size: number): OwnedRingReader {
       left -= step;
       if ((header & DISCARD_BIT) === 0) {
         handled += 1;
-        onRecord(view, bytes, at + HEADER_SIZE, length);
+        const start = (at + HEADER_SIZE) & mask;
+        if (start + length <= size) onRecord(view, bytes, start, length);
+        else split.join(bytes, start, length, onRecord);
       }
       if (position - published >= publishEvery) publish();
     }
@@ -78,6 +82,22 @@ export function openRing(fd: number, size: number): OwnedRingReader {
       producerPages.retire();
     },
   };
+}
+
+/** A record in two parts, copied to one place. Grows to the largest that came. */
+class SplitRecord {
+  #bytes = Buffer.alloc(PAGE_SIZE);
+  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+
+  join(ring: Buffer, start: number, length: number, onRecord: RecordHandler): void {
+    if (length > this.#bytes.length) {
+      this.#bytes = Buffer.alloc(length);
+      this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, length);
+    }
+    const first = ring.copy(this.#bytes, 0, start);
+    ring.copy(this.#bytes, first, 0, length - first);
+    onRecord(this.#view, this.#bytes, 0, length);
+  }
 }
 
 function mapOrRetire(earlier: Mapping, map: () => Mapping): Mapping {
