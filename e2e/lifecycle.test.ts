@@ -128,22 +128,33 @@ test('a target that is killed: its open request ends as an error', async () => {
   assert.equal(span.statusCode, 2);
 });
 
-test('a reset that comes before the server has read the request ends its span', async () => {
-  using session = await Session.start({ program: 'hyper1' });
-  using client = await RawClient.open(session.target);
-  await client.write('GET /users/first HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
-  await client.answer();
-  session.target.child.process.kill('SIGSTOP');
-  await client.write('GET /hang/reset HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
-  client.reset();
-  await pause(50);
-  session.target.child.process.kill('SIGCONT');
-  await pause(200);
-  const spans = await session.finish();
-  assert.deepEqual(spans.map(requestId).sort(), ['first', 'reset']);
-  const span = spans.find((candidate) => requestId(candidate) === 'reset');
-  assert.equal(span?.attributes['otel_rust.end_reason'], 'connection_closed');
-});
+for (const [tls, warm] of [
+  [false, true],
+  [false, false],
+  [true, true],
+  [true, false],
+] as const) {
+  const where = `${warm ? 'a used' : 'a new'} connection${tls ? ' over TLS' : ''}`;
+  test(`a reset that comes before the server has read the request ends its span: ${where}`, async () => {
+    using session = await Session.start({ program: 'hyper1', tls });
+    using client = await RawClient.open(session.target);
+    if (warm) {
+      await client.write('GET /users/first HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
+      await client.answer();
+    }
+    await pause(50);
+    session.target.child.process.kill('SIGSTOP');
+    await client.write('GET /hang/reset HTTP/1.1\r\nHost: localhost:80\r\n\r\n');
+    client.reset();
+    await pause(50);
+    session.target.child.process.kill('SIGCONT');
+    await pause(200);
+    const spans = await session.finish();
+    assert.deepEqual(spans.map(requestId).sort(), warm ? ['first', 'reset'] : ['reset']);
+    const span = spans.find((candidate) => requestId(candidate) === 'reset');
+    assert.equal(span?.attributes['otel_rust.end_reason'], 'connection_closed');
+  });
+}
 
 test('an agent that is stopped ends the requests that are open', async () => {
   using session = await Session.start({ program: 'hyper1' });

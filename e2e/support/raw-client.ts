@@ -1,5 +1,5 @@
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls, TLSSocket } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 import type { Target } from './target.ts';
 
 const READ_TIMEOUT_MS = 10_000;
@@ -7,12 +7,15 @@ const READ_TIMEOUT_MS = 10_000;
 /** A connection on which a test writes exactly the bytes it wants, in the pieces it wants. */
 export class RawClient implements Disposable {
   readonly #socket: Socket;
+  /** Below TLS; without TLS the same. */
+  readonly #tcp: Socket;
   #received = '';
   #ended = false;
   #notify: () => void = () => {};
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, tcp: Socket) {
     this.#socket = socket;
+    this.#tcp = tcp;
     socket.setNoDelay(true);
     socket.on('data', (bytes) => {
       this.#received += bytes.toString('latin1');
@@ -26,12 +29,12 @@ export class RawClient implements Disposable {
   }
 
   static open(target: Target): Promise<RawClient> {
-    const where = { host: target.host, port: target.port };
     return new Promise((resolve, reject) => {
-      const done = (): void => resolve(new RawClient(socket));
-      const socket: Socket = target.options.tls
-        ? connectTls({ ...where, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] }, done)
-        : connectTcp(where, done);
+      const done = (): void => resolve(new RawClient(socket, tcp));
+      const { tls } = target.options;
+      const tcp = connectTcp({ host: target.host, port: target.port }, tls ? () => {} : done);
+      const secured = { socket: tcp, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] };
+      const socket: Socket = tls ? connectTls(secured, done) : tcp;
       socket.once('error', reject);
     });
   }
@@ -69,10 +72,9 @@ export class RawClient implements Disposable {
     this.#socket.end();
   }
 
-  /** RST; under TLS, where Node has none, the end without a close_notify. */
+  /** RST. */
   reset(): void {
-    if (this.#socket instanceof TLSSocket) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    this.#tcp.resetAndDestroy();
   }
 
   [Symbol.dispose](): void {
