@@ -1,5 +1,6 @@
 // npm run demo [-- --seconds N]: builds a small axum service, traces it, shows its spans, cleans up.
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import { join } from 'node:path';
@@ -72,21 +73,30 @@ function visit() {
 
 const connections = new http.Agent({ keepAlive: true, maxSockets: 4 });
 
-function request(port, [method, path, body]) {
+function request(port, traceparent, [method, path, body]) {
   return new Promise((resolve, reject) => {
-    const options = { host: '127.0.0.1', port, method, path, agent: connections };
+    const headers = { traceparent };
+    const options = { host: '127.0.0.1', port, method, path, headers, agent: connections };
     const message = http.request(options, (response) => response.resume().on('end', resolve));
     message.on('error', reject).end(body);
   });
 }
 
-/** About 12 requests a second until the time is over. */
+/** As an instrumented browser sends it: the requests of one visit belong to one trace. */
+const newTraceparent = () => `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+
+/** The agent prints a trace 0.4 s after its last span: a visit's before the next begins. */
+const BETWEEN_VISITS_MS = 500;
+
+/** About five requests a second until the time is over. */
 async function customers(port, until) {
   while (performance.now() < until && !stopping.signal.aborted) {
+    const traceparent = newTraceparent();
     for (const step of visit()) {
-      await request(port, step);
+      await request(port, traceparent, step);
       await sleep(80, undefined, { signal: stopping.signal });
     }
+    await sleep(BETWEEN_VISITS_MS, undefined, { signal: stopping.signal });
   }
 }
 
