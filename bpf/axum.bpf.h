@@ -6,15 +6,6 @@
 #define GROUP_STEPS 16
 #define SCAN_BUCKETS 4096
 
-struct route_table {
-  struct binary_layout layout;
-  __u32 id;
-  __u32 found; // bytes of the template, 0 = not found
-  __u64 control;
-  __u64 mask;
-  __u64 text; // address of the template
-};
-
 #define ROTATE(x, n) ((x) << (n) | (x) >> (64 - (n)))
 #define SIP_ROUND                                                                                          \
   do {                                                                                                     \
@@ -40,16 +31,15 @@ static __always_inline __u64 hash_route_id(__u64 k0, __u64 k1, __u32 id) {
 }
 
 // Buckets lie below the control bytes, the first one next to them. 1 when this one holds the id.
-static __always_inline int check_bucket(struct route_table *t, __u64 index) {
+static __always_inline int check_bucket(struct route_lookup *t, __u64 index) {
   const struct binary_layout *l = &t->layout;
-  __u64 bucket = t->control - (index + 1) * l->bucket_size, pointer = 0, length = 0;
-  __u32 id = 0;
-  if (bpf_probe_read_user(&id, 4, (void *)(bucket + l->bucket_id)) || id != t->id) return 0;
-  if (bpf_probe_read_user(&pointer, 8, (void *)(bucket + l->bucket_pointer)) ||
-      bpf_probe_read_user(&length, 8, (void *)(bucket + l->bucket_length)))
-    return 0;
+  __u32 size = l->bucket_size;
+  if (size > BUCKET_BYTES) return 0;
+  if (bpf_probe_read_user(t->bucket, size, (void *)(t->control - (index + 1) * size))) return 0;
+  if (*(__u32 *)(t->bucket + (l->bucket_id & (BUCKET_BYTES - 4))) != t->id) return 0;
+  __u64 length = *(__u64 *)(t->bucket + (l->bucket_length & (BUCKET_BYTES - 8)));
   if (!length || length > ROUTE_TEXT) return 0;
-  t->text = pointer + l->arc_header;
+  t->text = *(__u64 *)(t->bucket + (l->bucket_pointer & (BUCKET_BYTES - 8))) + l->arc_header;
   t->found = length;
   return 1;
 }
@@ -62,12 +52,10 @@ static __always_inline __u64 equal_bytes(__u64 word, __u8 byte) {
 
 // hashbrown's probe sequence: groups of 16 control bytes, each holding the hash's top 7 bits or 0xff for a
 // bucket that was never used, where the search ends. A global function: walked once by the verifier.
-__noinline int find_by_hash(struct route_table *t) {
-  __u64 keys[2];
+__noinline int find_by_hash(struct route_lookup *t) {
   if (!t) return 0;
-  // The caller leaves the table's address in `text`.
-  if (bpf_probe_read_user(keys, 16, (void *)(t->text + t->layout.table_keys))) return 0;
-  __u64 hash = hash_route_id(keys[0], keys[1], t->id);
+  const __u8 *keys = t->table + (t->layout.table_keys & (TABLE_BYTES - 16));
+  __u64 hash = hash_route_id(*(__u64 *)keys, *(__u64 *)(keys + 8), t->id);
   __u64 position = hash & t->mask;
   __u8 tag = hash >> 57;
   for (int step = 1; step <= GROUP_STEPS; step++) {
@@ -86,7 +74,12 @@ __noinline int find_by_hash(struct route_table *t) {
   return 0;
 }
 
-static long scan_bucket(__u32 index, struct route_table *t) {
+struct bucket_scan {
+  struct route_lookup *lookup;
+};
+
+static long scan_bucket(__u32 index, struct bucket_scan *s) {
+  struct route_lookup *t = s->lookup;
   __u8 control = 0xff;
   if (index > t->mask) return 1;
   if (bpf_probe_read_user(&control, 1, (void *)(t->control + index))) return 1;
@@ -94,13 +87,14 @@ static long scan_bucket(__u32 index, struct route_table *t) {
 }
 
 // 1 when the template is found: `text` and `found`.
-static __always_inline int find_template(struct route_table *t, __u64 table) {
-  if (bpf_probe_read_user(&t->control, 8, (void *)(table + t->layout.table_control)) ||
-      bpf_probe_read_user(&t->mask, 8, (void *)(table + t->layout.table_mask)))
-    return 0;
-  t->text = table;
+static __always_inline int find_template(struct route_lookup *t, __u64 table) {
+  if (bpf_probe_read_user(t->table, HASH_MAP_BYTES, (void *)table)) return 0;
+  t->control = *(__u64 *)(t->table + (t->layout.table_control & (TABLE_BYTES - 8)));
+  t->mask = *(__u64 *)(t->table + (t->layout.table_mask & (TABLE_BYTES - 8)));
+  t->found = 0;
   if (find_by_hash(t)) return 1;
-  bpf_loop(SCAN_BUCKETS, scan_bucket, t, 0); // a table with another hasher
+  struct bucket_scan scan = {.lookup = t};
+  bpf_loop(SCAN_BUCKETS, scan_bucket, &scan, 0); // a table with another hasher
   return t->found != 0;
 }
 
@@ -137,9 +131,10 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
     count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
-  struct route_table table = {.layout = *layout, .id = ctx->di};
-  if (find_template(&table, ctx->si)) {
-    add_route(t, table.text, table.found);
+  t->lookup.layout = *layout;
+  t->lookup.id = ctx->di;
+  if (find_template(&t->lookup, ctx->si)) {
+    add_route(t, t->lookup.text, t->lookup.found);
   } else {
     forget_routes(&t->routes);
   }

@@ -18,6 +18,13 @@ static __always_inline void submit(void *record, __u64 size) {
   if (bpf_ringbuf_output(&ring, record, size, BPF_RB_NO_WAKEUP)) count(COUNTER_RING_FULL);
 }
 
+static __always_inline void emit_process(__u16 kind, __u64 task) {
+  struct event_process e = {};
+  fill_header(&e.header, kind, bpf_ktime_get_ns());
+  e.header.task = task;
+  submit(&e, sizeof e);
+}
+
 static __always_inline void random_bytes(__u8 *out, int words) {
   for (int i = 0; i < words; i++) ((__u32 *)out)[i] = bpf_get_prandom_u32();
 }

@@ -10,6 +10,7 @@ enum event_kind {
   EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_response
   EVENT_EXEC = 6,       // a process started a new program: struct event_process
   EVENT_EXIT = 7,       // a traced process ends: struct event_process
+  EVENT_TLS = 9,        // a client begins TLS with a process whose TLS probes are parked: struct event_process
   EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
 };
 
@@ -100,6 +101,7 @@ enum target_flag {
   TARGET_LIBRARY_PLAINTEXT = 1 << 2, // … and are the source for plaintext connections too
   TARGET_ROUTES = 1 << 3,            // axum's route function is probed
   TARGET_TASK_SLOT = 1 << 4,         // task_id_offset is known
+  TARGET_WATCH_TLS = 1 << 6,         // tell when a client begins TLS
   TARGET_TASK_TAG = 1 << 5,          // task_tag_offset tells whether there is a task (1) or not
 };
 
@@ -108,8 +110,11 @@ struct target {
   __s32 task_tag_offset; // both relative to the thread pointer
   __s32 task_id_offset;
   __u32 layout; // index in layouts
+  // What its sockets have carried since user space last looked; written by the kernel side, without locks.
+  __u32 plaintext; // requests
+  __u32 tls;       // connections on which a client began TLS
 };
-_Static_assert(sizeof(struct target) == 16, "ABI");
+_Static_assert(sizeof(struct target) == 24, "ABI");
 
 struct file_key {
   __u64 device; // as in the kernel: major << 20 | minor

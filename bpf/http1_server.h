@@ -79,6 +79,7 @@ static __always_inline void request_complete(struct feed *f) {
   else c->heads &= ~bit;
   c->connect = h->method == METHOD_CONNECT;
   c->task = f->task;
+  f->target->plaintext++;
   emit_request(f);
   if (f->target->flags & TARGET_ROUTES) task_request(c->tgid, f->task, c->id);
   c->received++;

@@ -70,6 +70,20 @@ static __always_inline int parse_head(__u64 pointer, __u64 size, struct feed *f)
   return f->s->result;
 }
 
+// Not 0 when it can't be read. Pointer and length lie side by side in every build so far: one read.
+static __always_inline long read_bytes_mut(__u64 at, const struct binary_layout *layout, __u64 *pointer,
+                                           __u64 *size) {
+  __u64 both[2];
+  if (layout->bytes_mut_length == layout->bytes_mut_pointer + 8) {
+    long error = bpf_probe_read_user(both, 16, (void *)(at + layout->bytes_mut_pointer));
+    *pointer = both[0];
+    *size = both[1];
+    return error;
+  }
+  return bpf_probe_read_user(pointer, 8, (void *)(at + layout->bytes_mut_pointer)) |
+         bpf_probe_read_user(size, 8, (void *)(at + layout->bytes_mut_length));
+}
+
 static __always_inline int hyper_parse(struct pt_regs *ctx) {
   __u32 tgid;
   struct target *target = current_target(&tgid);
@@ -79,9 +93,8 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   if (!layout) return 0;
   struct library_key key = {.tgid = tgid};
   __u64 pointer = 0, size = 0;
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method)) ||
-      bpf_probe_read_user(&pointer, 8, (void *)(ctx->si + layout->bytes_mut_pointer)) ||
-      bpf_probe_read_user(&size, 8, (void *)(ctx->si + layout->bytes_mut_length))) {
+  if (read_bytes_mut(ctx->si, layout, &pointer, &size) ||
+      bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
     count(COUNTER_READ_FAILED);
     return 0;
   }

@@ -115,11 +115,30 @@ struct routes {
   __u8 text[2 * ROUTE_TEXT];
 };
 
+#define HASH_MAP_BYTES 48 // std's HashMap: table and hasher
+#define TABLE_BYTES 64
+#define BUCKET_BYTES 32
+
+// Work space of a look-up in axum's RouteId → template table. Not on the stack: offsets that come from a
+// layout may index memory, but not a stack.
+struct route_lookup {
+  struct binary_layout layout;
+  __u32 id;
+  __u32 found; // bytes of the template, 0 = not found
+  __u32 unused;
+  __u64 control;
+  __u64 mask;
+  __u64 text; // address of the template
+  __u8 table[TABLE_BYTES];
+  __u8 bucket[BUCKET_BYTES];
+};
+
 struct task_connection {
   __u64 connection;
   __s32 open; // unanswered requests
   __u32 shared;
   struct routes routes;
+  struct route_lookup lookup;
 };
 
 struct library_key {

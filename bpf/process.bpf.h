@@ -1,13 +1,6 @@
 // Programs that start and end, and panics.
 #pragma once
 
-static __always_inline void emit_process(__u16 kind, __u64 task) {
-  struct event_process e = {};
-  fill_header(&e.header, kind, bpf_ktime_get_ns());
-  e.header.task = task;
-  submit(&e, sizeof e);
-}
-
 // A known file is traced from its first instruction; any other is for user space to look at.
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linux_binprm *program) {

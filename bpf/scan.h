@@ -73,7 +73,7 @@ struct feed {
   struct scratch *s;
   struct connection *c;
   struct partials *partials;
-  const struct target *target;
+  struct target *target;
   struct sock *sk;
   __u64 library; // number of the library's connection, 0 for a socket's
   __u64 now;
@@ -193,8 +193,8 @@ static __noinline void parse_content_length(struct scratch *s, __u32 at, __u32 e
 static __always_inline void parse_transfer_encoding(struct scratch *s, __u32 at, __u32 end) {
   end = trim_spaces(s->data, end);
   int chunked = end >= at + 7 && ((load8(s->data, end - 7) | LOWER) & 0x00ffffffffffffffULL) == 0x0064656b6e756863ULL;
-  __u8 before = load1(s->data, trim_spaces(s->data, end - 7) - 1);
-  if (before != ',' && before != ':') chunked = 0;
+  __u32 before = trim_spaces(s->data, end - 7);
+  if (before > at && load1(s->data, before - 1) != ',') chunked = 0;
   s->scan.head.coding = chunked ? CODING_CHUNKED : CODING_OTHER;
 }
 

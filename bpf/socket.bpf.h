@@ -105,7 +105,7 @@ static __always_inline int feed_segment(__u32 index, struct transfer *t, int dir
 static long read_segment(__u32 index, struct transfer *t) { return feed_segment(index, t, DIRECTION_READ); }
 static long write_segment(__u32 index, struct transfer *t) { return feed_segment(index, t, DIRECTION_WRITE); }
 
-static __always_inline void feed_all(struct connection *c, struct sock *sk, const struct target *target,
+static __always_inline void feed_all(struct connection *c, struct sock *sk, struct target *target,
                                      const struct buffers *b, __u32 bytes, int direction, __u64 task) {
   struct transfer t = {};
   t.feed.c = c;
@@ -184,10 +184,21 @@ static __always_inline void classify_read(struct connection *c, __u64 word) {
   else if (is_response(word)) c->role = ROLE_OTHER;
 }
 
-static __always_inline void socket_read(struct connection *c, struct sock *sk, const struct target *target,
+// A client begins: its hello is the first message (RFC 8446 §5.1 and §4). Several at once may count as one.
+static __always_inline void notice_tls(struct target *target, __u64 word) {
+  if ((__u8)word != TLS_HANDSHAKE) return;
+  target->tls++;
+  if (target->flags & TARGET_WATCH_TLS) emit_process(EVENT_TLS, 0);
+}
+
+static __always_inline void socket_read(struct connection *c, struct sock *sk, struct target *target,
                                         const struct buffers *b, __u32 bytes) {
   __u64 task = current_task_id(target);
-  if (c->role == ROLE_NEW) classify_read(c, peek(b, bytes));
+  if (c->role == ROLE_NEW) {
+    __u64 word = peek(b, bytes);
+    classify_read(c, word);
+    if (c->role == ROLE_TLS) notice_tls(target, word);
+  }
   int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
   if (target->flags & TARGET_SOCKET && http) {
     int fresh = c->role == ROLE_NEW;

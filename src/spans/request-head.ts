@@ -36,16 +36,14 @@ export function parseRequestHead(
   HEADER_LINES.lastIndex = start;
   HEADER_LINES.test(text);
   const end = HEADER_LINES.lastIndex;
-  if (
-    complete &&
-    text.charCodeAt(end) !== LF &&
-    !(text.charCodeAt(end) === CR && text.charCodeAt(end + 1) === LF)
-  )
-    return undefined;
+  if (complete ? !isEmptyLine(text, end) : text.indexOf('\n', end) >= 0) return undefined;
   const head = emptyHead(line[1] ?? '', line[2] ?? '', line[3] === '0' ? '1.0' : '1.1');
   readHeaders(head, text, start, end, capture);
   return head;
 }
+
+const isEmptyLine = (text: string, at: number) =>
+  text.charCodeAt(at) === LF || (text.charCodeAt(at) === CR && text.charCodeAt(at + 1) === LF);
 
 type MutableHead = { -readonly [Key in keyof RequestHead]: RequestHead[Key] };
 
