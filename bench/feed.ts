@@ -64,6 +64,7 @@ async function feed(output: Export, count: number): Promise<FeedResult> {
     exec: unexpected,
     exit: unexpected,
     panic: unexpected,
+    tls: unexpected,
     unknown: unexpected,
   });
   const ring = new FeedRing(count);

@@ -83,7 +83,7 @@ static __always_inline void request_complete(struct feed *f) {
   emit_request(f);
   if (f->target->flags & TARGET_ROUTES) task_request(c->tgid, f->task, c->id);
   c->received++;
-  if (is_closed(f->sk)) emit_closed(f->s, f->now, c->id, c->id, c->tgid, f->task, c->received, 0);
+  if (c->closed || is_closed(f->sk)) emit_closed(f->s, f->now, c->id, c->id, c->tgid, f->task, c->received, 0);
   begin_request_body(c, h);
 }
 

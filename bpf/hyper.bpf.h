@@ -17,6 +17,8 @@ static __always_inline struct library_connection *library_connection_of(const st
     fresh.by_socket = thread->by_socket;
     fresh.addresses = thread->addresses;
     bpf_map_update_elem(&library_sockets, &fresh.socket, key, BPF_ANY);
+    // In this order, and the other way round where sockets close: one of the two sees the other.
+    if (bpf_map_lookup_elem(&closed_sockets, &fresh.socket)) fresh.closed = 1;
   }
   if (bpf_map_update_elem(&library_connections, key, &fresh, BPF_ANY)) {
     count(COUNTER_MAP_FULL);

@@ -179,6 +179,8 @@ struct {
 } tasks SEC(".maps");
 MAP(library_connections, BPF_MAP_TYPE_HASH, 65536, struct library_key, struct library_connection);
 MAP(library_sockets, BPF_MAP_TYPE_HASH, 65536, __u64, struct library_key);
+// Sockets that closed a moment ago, by number: a request may still be on its way from read to parser.
+MAP(closed_sockets, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, __u8);
 STORAGE(connections, BPF_MAP_TYPE_SK_STORAGE, struct connection);
 STORAGE(partial_heads, BPF_MAP_TYPE_SK_STORAGE, struct partials);
 STORAGE(threads, BPF_MAP_TYPE_TASK_STORAGE, struct thread);

@@ -285,6 +285,10 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
   if (!c || c->closed || !c->id) return 0;
   struct owner owner = {.id = c->id, .task = c->task};
   c->closed = 1;
+  if (c->role == ROLE_TLS || c->role == ROLE_NEW) {
+    __u8 yes = 1;
+    bpf_map_update_elem(&closed_sockets, &c->id, &yes, BPF_ANY);
+  }
   int library = close_library(c->id, &owner);
   int server = c->role == ROLE_SERVER && (c->received != c->answered || c->rx.state == HALF_HEAD);
   if (library || server) {

@@ -207,6 +207,7 @@ class Agent implements AsyncDisposable {
       exec: (event) => this.#processes.onExec(event.pid),
       exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), EXIT_DELAY_MS).unref(),
       panic: (event) => spans.panic(event),
+      tls: (event) => this.#processes.onTls(event.pid),
       unknown: () => {
         this.#unknownRecords++;
       },
@@ -223,6 +224,7 @@ class Agent implements AsyncDisposable {
     this.#spansPerSecond = this.#emitted - this.#lastEmitted;
     this.#lastEmitted = this.#emitted;
     this.#spans.expire(this.#clock.nowNs());
+    this.#processes.parkIdleTls();
   }
 
   #losses(): { name: string; count: number }[] {

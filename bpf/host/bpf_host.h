@@ -31,6 +31,7 @@
 static struct task_struct host_task;
 static struct pt_regs host_regs; // of its system call
 static __u64 host_clock, host_random, host_cookie;
+static __u32 host_loop_limit;
 static int host_preempt_depth;
 
 #define CLOCK_STEP_NS 1000
@@ -59,7 +60,7 @@ void bpf_preempt_enable(void) {
 #define bpf_loop(steps, function, context, flags)                                                          \
   ({                                                                                                       \
     __u32 loop_index = 0;                                                                                  \
-    while (loop_index < (steps) && !(function)(loop_index, context)) loop_index++;                         \
+    while (loop_index < (steps) && loop_index < host_loop_limit && !(function)(loop_index, context)) loop_index++;                         \
     (long)loop_index;                                                                                      \
   })
 

@@ -170,6 +170,7 @@ static void set_command(void) {
   SETTABLE(capture_response_heads)
   SETTABLE(host_ring_room)
   SETTABLE(host_map_limit)
+  SETTABLE(host_loop_limit)
   SETTABLE(host_clock)
   fail("Cannot set %s", name);
 }

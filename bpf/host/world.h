@@ -71,6 +71,7 @@ static void reset_world(void) {
   host_random = 88172645463325252ULL;
   host_ring_room = ~0ULL;
   host_map_limit = 0;
+  host_loop_limit = ~0u;
   host_task.flags = 0;
   next_connection = 1;
   sampler_root = sampler_parent_sampled = SAMPLER_ON;

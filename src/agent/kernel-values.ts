@@ -19,15 +19,24 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
   };
 }
 
-/** `struct target`: what the kernel side does for a process of this plan. */
-export function encodeTarget(plan: Plan, tier: Tier, layoutIndex: number, socketTier: boolean): Buffer {
+/**
+ * `struct target`: what the kernel side does for a process of this plan. `parked`: hyper's probes are detached
+ * until a client begins TLS.
+ */
+export function encodeTarget(
+  plan: Plan,
+  tier: Tier,
+  layoutIndex: number,
+  socketTier: boolean,
+  parked: boolean,
+): Buffer {
   const value = Buffer.alloc(target.size);
   const slot = plan.taskSlot;
   const has = (program: string) => plan.probes.some((probe) => probe.program === program);
   const library = has('hyper_server_parse') && has('hyper_server_encode');
   let flags = 0;
   if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
-  if (library) flags |= TARGET_FLAG.LIBRARY;
+  if (library) flags |= parked ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
   if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
   if (has('axum_set_matched_path') && slot) flags |= TARGET_FLAG.ROUTES;
   if (slot) {
@@ -79,4 +88,15 @@ export function encodeU32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
   return bytes;
+}
+
+/** What a process's sockets have carried since its target was written. */
+export interface Carried {
+  readonly plaintext: number;
+  readonly tls: number;
+}
+
+export function decodeCarried(value: Uint8Array): Carried {
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  return { plaintext: view.getUint32(target.plaintext, true), tls: view.getUint32(target.tls, true) };
 }

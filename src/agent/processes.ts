@@ -6,7 +6,7 @@ import type { FileIdentity, Process, ProcessSource } from '../process/process.ts
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
-import { encodeFileKey, encodeU32 } from './kernel-values.ts';
+import { type Carried, decodeCarried, encodeFileKey, encodeU32 } from './kernel-values.ts';
 import type { Program, Programs } from './programs.ts';
 import type { Tracing } from './tracing.ts';
 
@@ -14,6 +14,7 @@ import type { Tracing } from './tracing.ts';
 const LINGER_MS = 5_000;
 
 interface Traced extends ProcessContext {
+  readonly program: Program;
   readonly of: Process;
   readonly keys: readonly Uint8Array[];
 }
@@ -70,6 +71,27 @@ export class Processes {
     this.#apply(this.#options.table.onExec(pid), pid);
   }
 
+  /** A client begins TLS with a program whose TLS probes are parked. */
+  onTls(pid: number): void {
+    const program = this.#traced.get(pid)?.program;
+    if (this.#closed || !program || !this.#options.programs.unparkTls(program)) return;
+    this.#rewrite(program);
+  }
+
+  /** To be called about once a second: parks TLS probes that nothing has needed so far. */
+  parkIdleTls(): void {
+    const carried = new Map<Program, Carried>();
+    for (const [pid, { program, of }] of this.#traced) {
+      if (program.tls !== 'attached' || this.#options.table.targets.get(pid) !== of) continue;
+      carried.set(program, add(carried.get(program), this.#carried(pid)));
+    }
+    for (const [program, { plaintext, tls }] of carried) {
+      if (tls > 0 || plaintext < PLAINTEXT_REQUESTS) continue;
+      this.#options.programs.parkTls(program);
+      this.#rewrite(program);
+    }
+  }
+
   onExit(pid: number): void {
     this.#apply(this.#options.table.onExit(pid));
   }
@@ -106,6 +128,7 @@ export class Processes {
     const keys = kernelFileKeys(process, source.mappings(process.pid)).map(encodeFileKey);
     this.#traced.set(process.pid, {
       of: process,
+      program,
       keys,
       process: tracedProcess(process, details, facts, resource),
       scope: program.scope,
@@ -131,6 +154,21 @@ export class Processes {
     programs.forget(executable);
   }
 
+  #carried(pid: number): Carried {
+    const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
+    return value ? decodeCarried(value) : { plaintext: 0, tls: 0 };
+  }
+
+  /** Gives the kernel side the program's target as it is now, for each process and file of it. */
+  #rewrite(program: Program): void {
+    const { tracing, table } = this.#options;
+    for (const [pid, traced] of this.#traced) {
+      if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
+      for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
+      tracing.kernel.map('targets').update(encodeU32(pid), program.target);
+    }
+  }
+
   #untrace(pid: number): void {
     this.#options.tracing.kernel.map('targets').delete(encodeU32(pid));
   }
@@ -145,6 +183,12 @@ export class Processes {
     else log.error(`${process?.executable.path ?? 'a program'}: ${message}`);
   }
 }
+
+/** So many plaintext requests without any TLS make a server that doesn't use its TLS. */
+const PLAINTEXT_REQUESTS = 1_000;
+
+const add = (a: Carried | undefined, b: Carried): Carried =>
+  a ? { plaintext: a.plaintext + b.plaintext, tls: a.tls + b.tls } : b;
 
 const isSame = (a: FileIdentity, b: FileIdentity) => a.device === b.device && a.inode === b.inode;
 

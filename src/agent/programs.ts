@@ -4,7 +4,7 @@ import type { Log } from '../base/log.ts';
 import type { Link } from '../kernel/kernel.ts';
 import { QUERIES } from '../libraries/index.ts';
 import { makePlan } from '../plan/make-plan.ts';
-import { type Plan, PROGRAMS, type Tier } from '../plan/plan.ts';
+import { type Plan, PROGRAMS, type ProgramName, type Tier } from '../plan/plan.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
 import { encodeLayout, encodeTarget, encodeU32 } from './kernel-values.ts';
@@ -13,14 +13,26 @@ import type { Tracing } from './tracing.ts';
 /** A binary whose probes are attached. */
 export interface Program {
   readonly plan: Plan;
-  /** `struct target` for each process that runs it. */
+  /** `struct target` for each process that runs it; another one while its TLS probes are parked. */
   readonly target: Uint8Array;
   readonly scope: Scope;
+  readonly tls: 'none' | 'attached' | 'parked';
 }
 
 interface Attached extends Program {
+  target: Uint8Array;
+  tls: Program['tls'];
+  readonly path: string;
+  readonly name: string;
+  readonly layoutIndex: number;
   readonly links: readonly Link[];
+  /** Of the probes that only TLS connections need. */
+  tlsLinks: readonly Link[];
 }
+
+/** hyper's parser and encoder: in `auto`, for what the sockets can't show. */
+const TLS_PROGRAMS: readonly ProgramName[] = ['hyper_server_parse', 'hyper_server_encode'];
+const OTHER_PROGRAMS = PROGRAMS.filter((program) => !TLS_PROGRAMS.includes(program));
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
 
@@ -65,11 +77,46 @@ export class Programs implements Disposable {
     this.#byFile.delete(key);
     if (!program) return;
     this.#ready.delete(key);
-    for (const link of program.links) link[Symbol.dispose]();
+    detach([...program.links, ...program.tlsLinks]);
+  }
+
+  /**
+   * A trap costs 0.7 µs a hit, also where the program only finds that the sockets show all: a server that can
+   * speak TLS and doesn't gets rid of it. Changes `program.target`.
+   */
+  parkTls(program: Program): void {
+    const attached = this.#attachedOf(program);
+    if (attached?.tls !== 'attached') return;
+    detach(attached.tlsLinks);
+    attached.tlsLinks = [];
+    attached.tls = 'parked';
+    attached.target = this.#target(attached, true);
+    this.#log.info(`${attached.name}: no TLS seen so far: its TLS probes are parked`);
+  }
+
+  /** True when `program.target` has changed. */
+  unparkTls(program: Program): boolean {
+    const attached = this.#attachedOf(program);
+    if (attached?.tls !== 'parked') return false;
+    attached.tlsLinks = this.#attachProbes(TLS_PROGRAMS, attached.plan, attached.path, attached.layoutIndex);
+    attached.tls = 'attached';
+    attached.target = this.#target(attached, false);
+    this.#log.info(
+      `${attached.name}: TLS begins: its probes are back; requests of this moment may be missing`,
+    );
+    return true;
+  }
+
+  #attachedOf(program: Program): Attached | undefined {
+    return [...this.#ready.values()].find((attached) => attached === program);
+  }
+
+  #target({ plan, layoutIndex }: { plan: Plan; layoutIndex: number }, parked: boolean): Uint8Array {
+    return encodeTarget(plan, this.#tier, layoutIndex, this.#tracing.socketTier, parked);
   }
 
   [Symbol.dispose](): void {
-    for (const program of this.#ready.values()) for (const link of program.links) link[Symbol.dispose]();
+    for (const program of this.#ready.values()) detach([...program.links, ...program.tlsLinks]);
     this.#ready.clear();
     this.#byFile.clear();
   }
@@ -85,32 +132,48 @@ export class Programs implements Disposable {
     const layoutIndex = this.#nextLayout++;
     if (layoutIndex >= MAX_BINARIES)
       throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
-    const { kernel, socketTier } = this.#tracing;
-    kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan));
-    const links = this.#attachProbes(plan, path, BigInt(layoutIndex));
+    this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan));
+    const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, layoutIndex);
+    const tlsLinks = this.#attachTls(plan, path, layoutIndex, links);
     const elapsed = Math.round(performance.now() - started);
     this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
     for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
-    const target = encodeTarget(plan, this.#tier, layoutIndex, socketTier);
-    return { plan, target, scope: scopeOf(plan), links };
+    const target = this.#target({ plan, layoutIndex }, false);
+    const parkable = this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks.length > 0;
+    const tls = parkable ? 'attached' : 'none';
+    return { plan, target, scope: scopeOf(plan), tls, path, name, layoutIndex, links, tlsLinks };
+  }
+
+  #attachTls(plan: Plan, path: string, layoutIndex: number, others: readonly Link[]): Link[] {
+    try {
+      return this.#attachProbes(TLS_PROGRAMS, plan, path, layoutIndex);
+    } catch (error) {
+      detach(others);
+      throw error;
+    }
   }
 
   /** All or nothing. */
-  #attachProbes(plan: Plan, path: string, cookie: bigint): Link[] {
+  #attachProbes(programs: readonly ProgramName[], plan: Plan, path: string, layoutIndex: number): Link[] {
     const links: Link[] = [];
     try {
-      for (const program of PROGRAMS) {
+      for (const program of programs) {
         const sites = plan.probes.filter((probe) => probe.program === program);
         if (sites.length === 0) continue;
+        const cookie = BigInt(layoutIndex);
         const uprobes = sites.map(({ fileOffset }) => ({ offset: fileOffset, cookie }));
         links.push(this.#tracing.kernel.attachUprobes(program, path, uprobes));
       }
       return links;
     } catch (error) {
-      for (const link of links) link[Symbol.dispose]();
+      detach(links);
       throw error;
     }
   }
+}
+
+function detach(links: readonly Link[]): void {
+  for (const link of links) link[Symbol.dispose]();
 }
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;

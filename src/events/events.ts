@@ -78,6 +78,8 @@ export interface EventHandlers {
   readonly exec: (event: EventHeader) => void;
   readonly exit: (event: EventHeader) => void;
   readonly panic: (event: EventHeader) => void;
+  /** A client begins TLS with a process whose TLS probes are parked. */
+  readonly tls: (event: EventHeader) => void;
   /** A record that no version of events.h explains. */
   readonly unknown: (kind: number, size: number) => void;
 }
@@ -99,7 +101,8 @@ export function createDecoder(handlers: EventHandlers) {
     else if (kind === EVENT_KIND.HEAD_DROPPED) handlers.headDropped(u64(view, at + H.connection));
     else if (kind === EVENT_KIND.EXEC) handlers.exec(readHeader(view, at));
     else if (kind === EVENT_KIND.EXIT) handlers.exit(readHeader(view, at));
-    else handlers.panic(readHeader(view, at));
+    else if (kind === EVENT_KIND.PANIC) handlers.panic(readHeader(view, at));
+    else handlers.tls(readHeader(view, at));
   };
 }
 
@@ -113,6 +116,7 @@ const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
   [EVENT_KIND.EXEC]: H.size,
   [EVENT_KIND.EXIT]: H.size,
   [EVENT_KIND.PANIC]: H.size,
+  [EVENT_KIND.TLS]: H.size,
 });
 
 function readPiece(view: DataView, bytes: Buffer, at: number): PieceEvent {

@@ -13,6 +13,7 @@ export const EVENT_KIND = {
   CLOSED: 5,
   EXEC: 6,
   EXIT: 7,
+  TLS: 9,
   PANIC: 8,
 } as const;
 
@@ -54,6 +55,7 @@ export const TARGET_FLAG = {
   LIBRARY_PLAINTEXT: 4,
   ROUTES: 8,
   TASK_SLOT: 16,
+  WATCH_TLS: 64,
   TASK_TAG: 32,
 } as const;
 
@@ -118,11 +120,13 @@ export const eventProcess = {
 
 /** struct target */
 export const target = {
-  size: 16,
+  size: 24,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
   layout: 12, // __u32
+  plaintext: 16, // __u32
+  tls: 20, // __u32
 } as const;
 
 /** struct file_key */

@@ -61,7 +61,8 @@ const REFUSED = [
   'GET / HTTP/1.1\r\nA(: b\r\n\r\n',
   '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03',
 ];
-for (const text of REFUSED) test(`refuses ${JSON.stringify(text)}`, () => assert.equal(parse(text), undefined));
+for (const text of REFUSED)
+  test(`refuses ${JSON.stringify(text)}`, () => assert.equal(parse(text), undefined));
 
 test('a head that was cut keeps what is whole', () => {
   const cut = (text: string) => parseRequestHead(text, false, undefined);
