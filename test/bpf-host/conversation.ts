@@ -8,7 +8,15 @@ export interface Step {
   readonly call: string;
 }
 
-const name = fc.constantFrom('X-A', 'Cookie', 'Accept', 'traceparent', 'content-', 'transfer-encoding-x', 'Host');
+const name = fc.constantFrom(
+  'X-A',
+  'Cookie',
+  'Accept',
+  'traceparent',
+  'content-',
+  'transfer-encoding-x',
+  'Host',
+);
 const value = fc.string({ unit: fc.constantFrom(...'abc GET/HTTP1. \t;,:=\xe9'), maxLength: 40 });
 const longValue = fc.nat(6000).map((size) => 'v'.repeat(size));
 const field = fc
@@ -38,10 +46,12 @@ const chunked = fc
     fields,
     fc.constantFrom(['Transfer-Encoding: chunked'], ['content-length: 3', 'TRANSFER-ENCODING:gzip, Chunked']),
   )
-  .map(([chunks, trailer, head]): Body => [
-    head,
-    `${chunks.join('')}0\r\n${trailer.map((line) => `${line}\r\n`).join('')}\r\n`,
-  ]);
+  .map(
+    ([chunks, trailer, head]): Body => [
+      head,
+      `${chunks.join('')}0\r\n${trailer.map((line) => `${line}\r\n`).join('')}\r\n`,
+    ],
+  );
 const sized = content.map((data): Body => [[`Content-Length: ${data.length}`], data]);
 const none = fc.constant<Body>([[], '']);
 
@@ -60,13 +70,12 @@ const request = fc
     return { method: r.method, head: r.empty + lines.join(r.newline), body: r.body[1] };
   });
 
-const response = fc
-  .record({
-    interim: fc.constantFrom('', '', '', 'HTTP/1.1 100 Continue\r\n\r\n', 'HTTP/1.1 103 x\r\nLink: a\r\n\r\n'),
-    status: fc.constantFrom(200, 200, 201, 204, 301, 304, 404, 500, 999),
-    fields,
-    body: fc.oneof(sized, chunked),
-  });
+const response = fc.record({
+  interim: fc.constantFrom('', '', '', 'HTTP/1.1 100 Continue\r\n\r\n', 'HTTP/1.1 103 x\r\nLink: a\r\n\r\n'),
+  status: fc.constantFrom(200, 200, 201, 204, 301, 304, 404, 500, 999),
+  fields,
+  body: fc.oneof(sized, chunked),
+});
 
 const exchange = fc.record({ request, response, early: fc.boolean(), wait: fc.boolean() });
 type Exchange = typeof exchange extends fc.Arbitrary<infer T> ? T : never;
@@ -101,8 +110,14 @@ const upgrade = fc
   .tuple(
     exchanges,
     fc.constantFrom<readonly Message[]>(
-      [[true, 'CONNECT a:1 HTTP/1.1\r\n\r\n'], [false, 'HTTP/1.1 200 OK\r\n\r\n']],
-      [[true, 'GET /ws HTTP/1.1\r\nUpgrade: x\r\n\r\n'], [false, 'HTTP/1.1 101 x\r\nUpgrade: x\r\n\r\n']],
+      [
+        [true, 'CONNECT a:1 HTTP/1.1\r\n\r\n'],
+        [false, 'HTTP/1.1 200 OK\r\n\r\n'],
+      ],
+      [
+        [true, 'GET /ws HTTP/1.1\r\nUpgrade: x\r\n\r\n'],
+        [false, 'HTTP/1.1 101 x\r\nUpgrade: x\r\n\r\n'],
+      ],
     ),
     opaque,
   )

@@ -12,7 +12,7 @@ import {
   type RequestEvent,
   type ResponseEvent,
 } from '../../src/events/events.ts';
-import { COUNTER } from '../../src/events/layout.ts';
+import { COUNTER, TARGET_FLAG } from '../../src/events/layout.ts';
 import { parseRequestHead } from '../../src/spans/request-head.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -47,7 +47,7 @@ export type Recorded =
   | { readonly kind: 'dropped'; readonly connection: number }
   | { readonly kind: 'response'; readonly event: ResponseEvent }
   | { readonly kind: 'closed'; readonly event: ClosedEvent }
-  | { readonly kind: 'exec' | 'exit' | 'panic'; readonly event: EventHeader };
+  | { readonly kind: 'exec' | 'exit' | 'panic' | 'tls'; readonly event: EventHeader };
 
 export type CounterName = Exclude<keyof typeof COUNTER, 'MAX'>;
 
@@ -109,6 +109,7 @@ function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
     exec: (event) => add({ kind: 'exec', event }),
     exit: (event) => add({ kind: 'exit', event }),
     panic: (event) => add({ kind: 'panic', event }),
+    tls: (event) => add({ kind: 'tls', event }),
     unknown: (kind, size) => assert.fail(`record of unknown kind ${kind}, ${size} bytes`),
   });
   return (record) => {
@@ -145,7 +146,9 @@ export const state = (value: number, socket = 1) => `state ${socket} ${value}`;
 export const memory = (address: bigint, bytes: Uint8Array) =>
   `memory ${address} ${Buffer.from(bytes).toString('hex') || '-'}`;
 
-export const TARGET = 'target 1 1 0';
+/** Bits of enum target_flag. */
+export const targetCommand = (flags: number) => `target 1 ${flags} 0`;
+export const TARGET = targetCommand(TARGET_FLAG.SOCKET);
 
 // ---- what the records say ----
 

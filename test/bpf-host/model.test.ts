@@ -78,7 +78,12 @@ test('well-formed conversations, cut and interleaved at random: the same as the 
 
 /** Flips, drops and doubles bytes of what is received; a server's own answers are well-formed. */
 const damage = fc.array(
-  fc.record({ message: fc.nat(20), at: fc.nat(400), how: fc.constantFrom('flip', 'cut', 'double', 'swap'), bit: fc.nat(7) }),
+  fc.record({
+    message: fc.nat(20),
+    at: fc.nat(400),
+    how: fc.constantFrom('flip', 'cut', 'double', 'swap'),
+    bit: fc.nat(7),
+  }),
   { minLength: 1, maxLength: 3 },
 );
 
@@ -113,7 +118,9 @@ const damagedSteps = fc.tuple(messages, damage, shape).map(([list, all, { cuts, 
 
 /** What user space makes of the records, up to a head that it refuses or that is cut. */
 function accepted(seen: Seen): string[] {
-  const refused = seen.requests.findIndex((head) => head.length >= 8192 || !parseRequestHead(head, true, undefined));
+  const refused = seen.requests.findIndex(
+    (head) => head.length >= 8192 || !parseRequestHead(head, true, undefined),
+  );
   return refused < 0 ? seen.requests : seen.requests.slice(0, refused);
 }
 

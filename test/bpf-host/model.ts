@@ -55,7 +55,8 @@ export class ServerConnectionModel {
     if (method === 'CONNECT') this.#received = this.#received.text === '' ? head() : LOST;
     if (method === 'HEAD' || status === 204 || status === 304) return head();
     const untilClose: Reader = { state: 'close', text: '', left: 0 };
-    if (!message.headers.has('transfer-encoding') && !message.headers.has('content-length')) return untilClose;
+    if (!message.headers.has('transfer-encoding') && !message.headers.has('content-length'))
+      return untilClose;
     return body(message, untilClose);
   }
 
@@ -135,7 +136,9 @@ function parseHead(text: string, firstLine: RegExp): Message | undefined {
 
 /** RFC 9112 §6.3: the body's framing; `endless` where the last coding isn't chunked. */
 function body({ headers }: Message, endless: Reader): Reader {
-  const lengths = new Set(headers.get('content-length')?.map((value) => (/^\d{1,15}$/.test(value) ? Number(value) : -1)));
+  const lengths = new Set(
+    headers.get('content-length')?.map((value) => (/^\d{1,15}$/.test(value) ? Number(value) : -1)),
+  );
   if (lengths.size > 1 || lengths.has(-1)) return LOST;
   const codings = headers.get('transfer-encoding')?.join(',').toLowerCase().split(',');
   if (codings) return codings.at(-1)?.trim() === 'chunked' ? { state: 'size', text: '', left: 0 } : endless;
