@@ -111,7 +111,8 @@ function pushPeer(attributes: Attributes, head: RequestHead, { peerAddress, peer
 function forwardedClient(head: RequestHead): string | undefined {
   const said =
     (head.forwarded && forwardedParameter(head.forwarded, 'for')) || head.forwardedFor?.split(',')[0]?.trim();
-  return said ? splitHost(said)?.host : undefined;
+  // RFC 7239 §6.2 and §6.3: `unknown` and obfuscated identifiers, `_secret`, are no addresses.
+  return said && !/^(unknown$|_)/i.test(said) ? splitHost(said)?.host : undefined;
 }
 
 export function pushHeaders(

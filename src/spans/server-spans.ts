@@ -79,14 +79,16 @@ interface OpenRequest {
 
 interface Pieces {
   text: string;
+  /** A piece between was lost: what there is can't be put together. */
+  gap: boolean;
 }
 
 /** Open requests are bounded: about 2 KB each. */
 const MAX_OPEN = 50_000;
 const MAX_PIECES = 10_000;
-/** The kernel gives out at most 8 KiB of a head and a window more. */
-const MAX_HEAD = 16_384;
 const PIPELINE = 4096;
+/** Requests of one connection that the kernel side lets be open. */
+const MAX_UNANSWERED = 64;
 
 /** A request's key: connections are counted, and at most 64 requests of one are open. Exact below 2^53. */
 const keyOf = (connection: number, sequence: number) => connection * PIPELINE + (sequence % PIPELINE);
@@ -116,14 +118,13 @@ export class ServerSpans {
     return this.#open.size;
   }
 
-  piece({ connection, head, overlap }: PieceEvent): void {
+  /** The kernel side gives out at most 12 KiB of a head. */
+  piece({ connection, head, overlap, headSize }: PieceEvent): void {
     const known = this.#pieces.get(connection);
-    if (known) {
-      if (known.text.length < MAX_HEAD) known.text += head.slice(overlap);
-      return;
-    }
-    if (this.#pieces.size >= MAX_PIECES) this.#forgetOldestPieces();
-    this.#pieces.set(connection, { text: head.slice(overlap) });
+    const text = (known?.text ?? '') + head.slice(overlap);
+    if (!known && this.#pieces.size >= MAX_PIECES) this.#forgetOldestPieces();
+    if (known?.gap) return;
+    this.#pieces.set(connection, { text, gap: text.length !== headSize });
   }
 
   headDropped(connection: number): void {
@@ -171,11 +172,12 @@ export class ServerSpans {
   closed(event: ClosedEvent): void {
     this.#pieces.delete(event.connection);
     const reason = event.lost ? 'connection_lost' : event.exiting ? 'process_exit' : 'connection_closed';
-    let first = event.sequence;
-    while (first > 0 && this.#open.has(keyOf(event.connection, first - 1))) first--;
-    for (let sequence = first; sequence < event.sequence; sequence++) {
-      const open = this.#take(keyOf(event.connection, sequence));
-      if (open) this.#giveUp(open, event.timeNs, reason, sequence === first ? event.routes : []);
+    let { routes } = event;
+    for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
+      const key = keyOf(event.connection, i);
+      const open = this.#take(key);
+      if (open) this.#giveUp(open, event.timeNs, reason, routes);
+      if (open || this.#ignored.delete(key)) routes = [];
     }
     const key = this.#bySocket.get(event.connection);
     const open = key === undefined ? undefined : this.#take(key);
@@ -219,12 +221,14 @@ export class ServerSpans {
     }
   }
 
+  /** Empty when a piece is missing; without its end when the kernel side cut it. */
   #headOf(event: RequestEvent): string {
-    if (this.#pieces.size === 0) return event.head;
+    if (event.head.length === event.headSize && this.#pieces.size === 0) return event.head;
     const pieces = this.#pieces.get(event.connection);
-    if (!pieces) return event.head;
     this.#pieces.delete(event.connection);
-    return pieces.text + event.head.slice(event.overlap);
+    const text = (pieces?.text ?? '') + event.head.slice(event.overlap);
+    const cut = event.head === '';
+    return pieces?.gap || (!cut && text.length !== event.headSize) ? '' : text;
   }
 
   #ignore(key: number): void {
