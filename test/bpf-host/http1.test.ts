@@ -130,7 +130,7 @@ const CASES: readonly Case[] = [
   {
     name: 'HEAD, 204 and 304 have no body, whatever they say',
     steps: [
-      read('HEAD /a HTTP/1.1\r\n\r\n' + get('/b') + get('/c') + 'HEAD /d HTTP/1.1\r\n\r\n' + get('/e')),
+      read(`HEAD /a HTTP/1.1\r\n\r\n${get('/b')}${get('/c')}HEAD /d HTTP/1.1\r\n\r\n${get('/e')}`),
       written(status(200, 'Content-Length: 100\r\n') + status(204, CHUNKED)),
       written(status(304, 'Content-Length: 7\r\n') + status(200, CHUNKED) + ok()),
     ],
@@ -158,7 +158,7 @@ const CASES: readonly Case[] = [
   {
     name: 'CONNECT behind a request',
     steps: [
-      read(get('/') + 'CONNECT a:1 HTTP/1.1\r\n\r\n'),
+      read(`${get('/')}CONNECT a:1 HTTP/1.1\r\n\r\n`),
       written(ok()),
       read('tunnel bytes sent early'),
       written(status(200, '')),
@@ -204,12 +204,12 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'the same Content-Length twice',
-    steps: [read('POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3 \r\n\r\nabc' + get('/b'))],
+    steps: [read(`POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3 \r\n\r\nabc${get('/b')}`)],
     expected: ['> 0 POST / HTTP/1.1', '> 1 GET /b HTTP/1.1'],
   },
   {
     name: 'two Content-Lengths: no request, and nothing behind it',
-    steps: [read('POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc' + get('/b'))],
+    steps: [read(`POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc${get('/b')}`)],
     expected: [],
   },
   ...['-1', '+5', '5, 5', '5 5', '0x5', '', '99999999999999999999'].map(
