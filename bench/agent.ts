@@ -14,7 +14,7 @@ export interface AgentReport {
   readonly lost: string;
 }
 
-/** The agent with its probes attached, on the bench's CPU. */
+/** The agent with its probes attached. */
 export class Agent implements Disposable {
   readonly #child: Child;
 
@@ -24,6 +24,7 @@ export class Agent implements Disposable {
 
   static async start(places: Places, flags: readonly string[]): Promise<Agent> {
     const child = new Child(process.execPath, [places.agent, 'run', '--status', 'off', ...flags], {
+      cpu: places.agentCpu,
       env: {
         OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${places.sinkPort}`,
         OTEL_BSP_SCHEDULE_DELAY: SCHEDULE_DELAY_MS,

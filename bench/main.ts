@@ -85,10 +85,10 @@ async function measureAll(size: Size, places: Omit<Places, 'sinkPort'>): Promise
   return { rounds, feeds: feedResults, starts, analyses };
 }
 
-function machine(size: Size): string {
+function machine(size: Size, agentCpu: number): string {
   const [cpu] = cpus();
   const { requests, connections } = size.load;
-  const load = `${size.rounds} rounds of ${requests} requests on ${connections} connections`;
+  const load = `${size.rounds} rounds of ${requests} requests on ${connections} connections, agent on CPU ${agentCpu}`;
   return `${cpu?.model ?? 'unknown CPU'}, ${cpus().length} CPUs, Linux ${release()}, Node ${process.versions.node}; ${load}; median (least … most).`;
 }
 
@@ -101,16 +101,20 @@ async function main(): Promise<void> {
       quick: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       json: { type: 'string' },
+      rounds: { type: 'string' },
+      'agent-cpu': { type: 'string', default: `${OTHER_CPU}` },
     },
   });
   pinItself();
-  const size = values.quick ? QUICK : FULL;
+  const preset = values.quick ? QUICK : FULL;
+  const size = { ...preset, rounds: Number(values.rounds ?? preset.rounds) };
+  const agentCpu = Number(values['agent-cpu']);
   const cache = mkdtempSync(join(tmpdir(), 'otel-rust-bench-'));
   try {
     const agent = join(root, 'bin', 'otel-rust-agent');
     const { fixtures, programs, 'debug-server': debugServer } = values;
-    const results = await measureAll(size, { agent, fixtures, programs, debugServer, cache });
-    const text = `${machine(size)}\n\n${reportText(results)}`;
+    const results = await measureAll(size, { agent, fixtures, programs, debugServer, cache, agentCpu });
+    const text = `${machine(size, agentCpu)}\n\n${reportText(results)}`;
     console.log(text);
     if (values.json) writeFileSync(values.json, JSON.stringify(results, undefined, 1));
     const document = join(root, 'docs', 'bench.md');

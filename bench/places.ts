@@ -9,10 +9,12 @@ export interface Places {
   /** bench-server with line tables: a file of more than 10 MB. */
   readonly debugServer: string;
   readonly sinkPort: number;
+  /** The CPU of the agent. */
+  readonly agentCpu: number;
   /** XDG_CACHE_HOME of the agents. */
   readonly cache: string;
 }
 
-/** Servers have a CPU of their own; the load, the sink, the agent and the bench share the other. */
+/** The CPU of the servers, and that of the load, the collector and the bench. */
 export const SERVER_CPU = 0;
 export const OTHER_CPU = 1;
