@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
+import { type Commands, recv, replayOne, send, summary, targetCommand, wholeHeads } from './driver.ts';
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+const CLIENT_HELLO = '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03';
+const TASKS = FLAG.TASK_SLOT | FLAG.TASK_TAG;
+const LIBRARY = targetCommand(FLAG.LIBRARY | FLAG.LIBRARY_PLAINTEXT | TASKS);
+const BOTH = targetCommand(FLAG.LIBRARY | FLAG.SOCKET | TASKS);
+/** hyper 1: req_method 0x28; head 0x10, req_method 0x18 of Encode; status 0x68; BytesMut 0 and 8. */
+const LAYOUT = 'layout 0 40 16 24 104 0 8 0 0 0 0 0 0 0 0';
+const KEY = 140_000_000_000_000;
+
+const hex = (text: string) => Buffer.from(text, 'latin1').toString('hex') || '-';
+const parse = (text: string, key = KEY) => `parse 0 ${key} ${hex(text)}`;
+const encode = (status: number, key = KEY) => `encode 0 ${key} ${status}`;
+const thread = (tid: number, task: number) => `thread 1 ${tid} ${task}`;
+
+const run = (target: string, ...commands: Commands) => replayOne([target, LAYOUT, thread(1, 7), ...commands]);
+
+test('parse and encode of a connection are its requests and responses', () => {
+  const result = run(LIBRARY, parse(GET), encode(200), parse('POST /b HTTP/1.0\r\n\r\nbody'), encode(503));
+  assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '< 0 200', '> 1 POST /b HTTP/1.0', '< 1 503']);
+  const [first] = result.records;
+  assert(first?.kind === 'request');
+  assert.equal(first.event.source, 'library');
+  assert.equal(first.event.head, GET);
+});
+
+test('connections at once, told apart by their key', () => {
+  const result = run(LIBRARY, parse(GET, 1000), parse(GET, 2000), encode(201, 2000), encode(202, 1000));
+  assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '#2 > 0 GET / HTTP/1.1', '#2 < 0 201', '< 0 202']);
+});
+
+test('a head that grows from call to call, by any steps', () => {
+  for (const size of [1, 3, 40, 5000]) {
+    const head = `GET /x HTTP/1.1\r\nA: ${'a'.repeat(size === 1 ? 30 : 7000)}\r\n\r\n`;
+    const calls = Array.from({ length: Math.floor((head.length - 1) / size) }, (_, i) =>
+      parse(head.slice(0, (i + 1) * size)),
+    );
+    const result = run(LIBRARY, 'set host_clock 5000000', ...calls.slice(0, 60), parse(head), encode(200));
+    assert.deepEqual(summary(result), ['> 0 GET /x HTTP/1.1', '< 0 200']);
+    const [[event, text] = assert.fail()] = [...wholeHeads(result.records)];
+    assert.equal(text, head);
+    assert(event.startNs <= 5_002_000, 'the first call starts the request');
+  }
+});
+
+test('garbage, empty buffers and unreadable memory make no request', () => {
+  const result = run(
+    LIBRARY,
+    parse(''),
+    parse('garbage\r\n\r\n'),
+    parse('PRI * HTTP/2.0\r\n\r\n'),
+    encode(400),
+  );
+  assert.deepEqual(summary(result), []);
+});
+
+test('under TLS the socket below gives addresses, and its end is the end', () => {
+  const address = 'address 1 2 7f000001 8443 0a000009 50001';
+  const result = run(BOTH, address, recv(CLIENT_HELLO), parse(GET), encode(200), parse(GET), 'state 1 4');
+  assert.deepEqual(summary(result), [
+    ...['#2 > 0 GET / HTTP/1.1', '#2 < 0 200', '#2 > 1 GET / HTTP/1.1', 'closed 0'],
+  ]);
+  const [first] = result.records;
+  assert(first?.kind === 'request');
+  assert.deepEqual(
+    [first.event.tls, first.event.peerAddress, first.event.peerPort],
+    [true, '10.0.0.9', 50_001],
+  );
+  assert.equal(first.event.socket, 1);
+});
+
+test('plaintext that the socket tier reports is reported once', () => {
+  const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+  const exchange = [recv(GET), parse(GET), encode(200), send(OK)];
+  assert.deepEqual(summary(run(BOTH, ...exchange, ...exchange)), [
+    ...['> 0 GET / HTTP/1.1', '< 0 200', '> 1 GET / HTTP/1.1', '< 1 200'],
+  ]);
+});
+
+test("another task's socket is not taken for the connection's", () => {
+  const result = run(BOTH, recv(CLIENT_HELLO), thread(1, 8), parse(GET), encode(200));
+  const [first] = result.records;
+  assert(first?.kind === 'request');
+  assert.deepEqual([first.event.socket, first.event.peerAddress, first.event.tls], [0, undefined, false]);
+});
+
+test('a key whose task is another is another connection', () => {
+  const result = run(LIBRARY, parse(GET), encode(200), thread(2, 9), parse(GET), encode(204));
+  assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '< 0 200', '#2 > 0 GET / HTTP/1.1', '#2 < 0 204']);
+});
+
+test('a request that was never answered is given up at the next', () => {
+  assert.deepEqual(summary(run(LIBRARY, parse(GET), parse(GET), encode(200))), [
+    ...['> 0 GET / HTTP/1.1', 'closed 1 lost', '> 1 GET / HTTP/1.1', '< 1 200'],
+  ]);
+});
+
+test('without the library tier its probes say nothing', () => {
+  assert.deepEqual(summary(run(targetCommand(FLAG.SOCKET), parse(GET), encode(200))), []);
+});
