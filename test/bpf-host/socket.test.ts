@@ -307,7 +307,8 @@ test('addresses, times, task and thread', () => {
   assert.equal(request.event.startNs, 1_001_000);
   assert.equal(request.event.timeNs, 2_001_000);
   assert.deepEqual([request.event.pid, request.event.tid, request.event.task], [1, 5, 77]);
-  assert.deepEqual([response.event.tid, response.event.task], [6, 0]);
+  // A response names the task that has read its request, whoever writes it.
+  assert.deepEqual([response.event.tid, response.event.task], [6, 77]);
   assert.equal(request.event.source, 'socket');
 });
 
