@@ -72,18 +72,16 @@ static __always_inline int parse_head(__u64 pointer, __u64 size, struct feed *f)
   return f->s->result;
 }
 
-// Not 0 when it can't be read. Pointer and length lie side by side in every build so far: one read.
-static __always_inline long read_bytes_mut(__u64 at, const struct binary_layout *layout, __u64 *pointer,
-                                           __u64 *size) {
+// Two words of a structure; not 0 when they can't be read. Side by side, as in every build so far: one read.
+static __always_inline long read_pair(__u64 at, __u16 first, __u16 second, __u64 *a, __u64 *b) {
   __u64 both[2];
-  if (layout->bytes_mut_length == layout->bytes_mut_pointer + 8) {
-    long error = bpf_probe_read_user(both, 16, (void *)(at + layout->bytes_mut_pointer));
-    *pointer = both[0];
-    *size = both[1];
+  if (second == first + 8) {
+    long error = bpf_probe_read_user(both, 16, (void *)(at + first));
+    *a = both[0];
+    *b = both[1];
     return error;
   }
-  return bpf_probe_read_user(pointer, 8, (void *)(at + layout->bytes_mut_pointer)) |
-         bpf_probe_read_user(size, 8, (void *)(at + layout->bytes_mut_length));
+  return bpf_probe_read_user(a, 8, (void *)(at + first)) | bpf_probe_read_user(b, 8, (void *)(at + second));
 }
 
 static __always_inline int hyper_parse(struct pt_regs *ctx) {
@@ -95,7 +93,7 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   if (!layout) return 0;
   struct library_key key = {.tgid = tgid};
   __u64 pointer = 0, size = 0;
-  if (read_bytes_mut(ctx->si, layout, &pointer, &size) ||
+  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) ||
       bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
     count(COUNTER_READ_FAILED);
     return 0;
@@ -128,11 +126,10 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   struct library_key key = {.tgid = tgid};
   __u64 head = 0;
   __u16 status = 0;
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->si + layout->encode_req_method))) return 0;
+  if (read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer)) return 0;
   struct library_connection *c = bpf_map_lookup_elem(&library_connections, &key);
   if (!c || !c->open) return 0;
-  if (bpf_probe_read_user(&head, 8, (void *)(ctx->si + layout->encode_head)) ||
-      bpf_probe_read_user(&status, 2, (void *)(head + layout->head_status))) {
+  if (bpf_probe_read_user(&status, 2, (void *)(head + layout->head_status))) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
@@ -140,7 +137,7 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   if (!s) return 0;
   c->open = 0;
   __u64 now = bpf_ktime_get_ns();
-  struct event_response *e = begin_response(s, EVENT_RESPONSE, now, c->id, current_task_id(target), c->received - 1);
+  struct event_response *e = begin_response(s, EVENT_RESPONSE, now, c->id, c->task, c->received - 1);
   e->status = status;
   if (target->flags & TARGET_ROUTES) take_routes(e, tgid, c->task, c->id);
   if (c->sampled) submit_response(e);

@@ -90,8 +90,16 @@ static __always_inline void feed_piece(struct transfer *t, __u64 pointer, __u32 
 }
 
 static __always_inline int feed_segment(__u32 index, struct transfer *t, int direction) {
+  struct connection *c = t->feed.c;
+  struct half *half = direction == DIRECTION_READ ? &c->rx : &c->tx;
   struct iovec v;
   if (index >= t->count || !t->bytes) return 1;
+  if (half->state == HALF_LENGTH && half->remaining >= t->bytes) { // body to the end: where it lies is no matter
+    half->remaining -= t->bytes;
+    t->bytes = 0;
+    if (!half->remaining) half->state = HALF_IDLE;
+    return 1;
+  }
   if (bpf_probe_read_user(&v, sizeof v, (void *)(t->iovec + index * sizeof v))) {
     count(COUNTER_READ_FAILED);
     return 1;
@@ -170,11 +178,12 @@ static __always_inline void remember_for_library(struct connection *c, struct so
     count(COUNTER_MAP_FULL);
     return;
   }
-  t->connection = c->id;
   t->task = task;
+  t->closed = is_closed(sk);
+  if (t->connection == c->id && t->by_socket == by_socket) return;
+  t->connection = c->id;
   t->tls = c->role == ROLE_TLS;
   t->by_socket = by_socket;
-  t->closed = is_closed(sk);
   read_addresses(sk, &t->addresses);
 }
 
@@ -250,7 +259,7 @@ int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
     b.iovec = b.base = 0; // sendfile, splice: bytes of a body
     b.count = 1;
   }
-  feed_all(c, sk, target, &b, bytes, DIRECTION_WRITE, current_task_id(target));
+  feed_all(c, sk, target, &b, bytes, DIRECTION_WRITE, c->task);
   return 0;
 }
 
