@@ -23,7 +23,7 @@ const STAGES = [
     run: () => run(process.execPath, ['scripts/build-bpf.mjs', '--check']),
     when: unit,
   },
-  { name: 'unit tests', run: () => runTests(testsIn('src', 'test'), []), when: unit },
+  { name: 'unit tests', run: () => runTests(testsIn('src', 'test', 'bench'), []), when: unit },
   { name: 'target programs', run: () => buildFixtures(), when: endToEnd },
   {
     name: 'stripped target programs',

@@ -48,9 +48,10 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   }
   const privilege = missingPrivilege();
   if (privilege) throw new UserError(privilege);
+  const stop = signalled(); // from now on a signal means a clean end, also while attaching
   await using agent = new Agent(options);
   await agent.start();
-  return await agent.run(); // not just the promise: the agent would be disposed at once
+  return await agent.run(stop); // not just the promise: the agent would be disposed at once
 }
 
 class Agent implements AsyncDisposable {
@@ -142,14 +143,14 @@ class Agent implements AsyncDisposable {
     setTimeout(collectStartUpGarbage, SECOND_MS).unref();
   }
 
-  async run(): Promise<number> {
-    const ends: Promise<Stop>[] = [signalled()];
+  async run(signal: Promise<Stop>): Promise<number> {
+    const ends: Promise<Stop>[] = [signal];
     const { durationSeconds } = this.#options;
     if (durationSeconds !== undefined) ends.push(after(durationSeconds * SECOND_MS));
     if (this.#child) ends.push(this.#child.ended.then((code) => ({ code, signal: undefined })));
-    const { code, signal } = await Promise.race(ends);
-    if (this.#child) await this.#child.stop(signal ?? 'SIGTERM');
-    return code;
+    const end = await Promise.race(ends);
+    if (this.#child) await this.#child.stop(end.signal ?? 'SIGTERM');
+    return end.code;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import type { ClosedEvent, EventHeader, PieceEvent, RequestEvent, ResponseEvent } from '../events/events.ts';
 import type { UnixTime, WallClock } from './clock.ts';
+import { OpenTable } from './open-table.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { joinRoutes } from './routes.ts';
 import {
@@ -102,8 +103,7 @@ export class ServerSpans {
     openLimit: 0,
   };
   readonly #options: ServerSpanOptions;
-  /** In order of arrival, which the time-out relies on. */
-  readonly #open = new Map<number, OpenRequest>();
+  readonly #open = new OpenTable<OpenRequest>();
   readonly #pieces = new Map<number, Pieces>();
   /** Open requests of the library tier by the socket below. */
   readonly #bySocket = new Map<number, number>();
@@ -186,7 +186,7 @@ export class ServerSpans {
 
   /** Panics are rare; a request is the panic's when the same task, or the same thread without tasks, has it. */
   panic(event: EventHeader): void {
-    for (const open of this.#open.values()) {
+    for (const [, open] of this.#open.entries()) {
       const request = open.event;
       if (request.pid !== event.pid || request.task !== event.task) continue;
       if (event.task === 0 && request.tid !== event.tid) continue;
@@ -201,11 +201,7 @@ export class ServerSpans {
   /** To be called about once a second. */
   expire(nowNs: number): void {
     const limit = nowNs - this.#options.timeoutNs;
-    for (const [key, open] of this.#open) {
-      if (open.event.startNs > limit) return;
-      this.#take(key);
-      this.#giveUp(open, nowNs, 'timeout');
-    }
+    this.#giveUpAll(nowNs, 'timeout', (open) => open.event.startNs <= limit);
   }
 
   /** Ends what is open when the agent stops. */
@@ -214,7 +210,7 @@ export class ServerSpans {
   }
 
   #giveUpAll(timeNs: number, reason: Unanswered, which: (open: OpenRequest) => boolean): void {
-    for (const [key, open] of this.#open) {
+    for (const [key, open] of this.#open.entries()) {
       if (!which(open)) continue;
       this.#take(key);
       this.#giveUp(open, timeNs, reason);
@@ -244,9 +240,8 @@ export class ServerSpans {
   }
 
   #take(key: number): OpenRequest | undefined {
-    const open = this.#open.get(key);
+    const open = this.#open.take(key);
     if (!open) return undefined;
-    this.#open.delete(key);
     if (open.event.source === 'library') this.#bySocket.delete(open.event.socket);
     return open;
   }
