@@ -16,6 +16,7 @@ import { createDecoder } from './events/events.ts';
 import { createExport, type Export } from './export/export.ts';
 import { exportLosses } from './export/stats.ts';
 import { missingPrivilege } from './kernel/capabilities.ts';
+import { unsupportedKernel } from './kernel/kernel-version.ts';
 import { isGlob } from './process/glob.ts';
 import { readHost } from './process/host.ts';
 import { procSource } from './process/proc.ts';
@@ -33,6 +34,9 @@ export interface AgentOptions {
   readonly versions: { readonly agent: string; readonly sdk: string };
 }
 
+const NO_SOCKET_TIER =
+  'this kernel (below 6.3) has no tracepoints for bytes on sockets: only programs with hyper are seen, without addresses';
+
 const SECOND_MS = 1_000;
 const REFRESH_MS = 5_000;
 /** The kernel tells an exit while it is under way; /proc shows it a little later. */
@@ -46,8 +50,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     process.stderr.write('otel-rust-agent: OTEL_SDK_DISABLED is true: nothing is traced\n');
     return options.command ? new Child(options.command).ended : 0;
   }
-  const privilege = missingPrivilege();
-  if (privilege) throw new UserError(privilege);
+  const obstacle = unsupportedKernel() ?? missingPrivilege();
+  if (obstacle) throw new UserError(`Cannot trace: ${obstacle}`);
   const stop = signalled(); // from now on a signal means a clean end, also while attaching
   await using agent = new Agent(options);
   await agent.start();
@@ -104,7 +108,8 @@ class Agent implements AsyncDisposable {
       captureResponse: nonEmptySet(config.captureHeaders.serverResponse),
       timeoutNs: REQUEST_TIMEOUT_NS,
     });
-    this.#tracing = new Tracing(config, true);
+    this.#tracing = new Tracing(config);
+    if (!this.#tracing.socketTier) this.#log.warn(NO_SOCKET_TIER);
     this.#programs = new Programs(this.#tracing, config.tier, this.#log);
     this.#processes = new Processes({
       tracing: this.#tracing,

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Config } from '../config.ts';
 import { COUNTER } from '../events/layout.ts';
+import { probeTracepoint, readKernelBtf } from '../kernel/features.ts';
 import type { Kernel, Link } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import { PROGRAMS } from '../plan/plan.ts';
@@ -36,7 +37,8 @@ export class Tracing implements Disposable {
   readonly socketTier: boolean;
   readonly #links: Link[] = [];
 
-  constructor(config: Config, socketTier: boolean) {
+  constructor(config: Config) {
+    const socketTier = hasSocketTracepoints();
     this.socketTier = socketTier;
     const slots = scratchSlots(cpus().length);
     const tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
@@ -63,6 +65,12 @@ export class Tracing implements Disposable {
   [Symbol.dispose](): void {
     this.kernel[Symbol.dispose]();
   }
+}
+
+function hasSocketTracepoints(): boolean {
+  const btf = readKernelBtf();
+  const names = ['sock_recv_length', 'sock_send_length'];
+  return btf !== undefined && names.every((name) => probeTracepoint(btf, name).ok);
 }
 
 /** Four a CPU, a power of two. */

@@ -1,7 +1,7 @@
 import { arch, release } from 'node:os';
 
-/** The oldest kernel the agent runs on: the first whose perf event links carry a cookie. */
-export const OLDEST_KERNEL = '5.15';
+/** The oldest kernel the agent runs on: the first with bpf_loop, which every parser of the kernel side uses. */
+export const OLDEST_KERNEL = '5.17';
 
 /** `6.18.44-fc` → [6, 18]. */
 export function kernelVersion(text: string = release()): readonly [number, number] {
