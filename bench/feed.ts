@@ -90,7 +90,7 @@ async function feed(output: Export, count: number): Promise<FeedResult> {
 async function main([endpoint = '', count = '', warmUp = '']: readonly string[]): Promise<void> {
   const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '200' };
   const log = { error: console.error, warn: console.error, info: ignore, debug: ignore };
-  const output = createExport(readConfig(environment, {}).config, log);
+  const output = await createExport(readConfig(environment, {}).config, log);
   await feed(output, Number(warmUp));
   console.log(JSON.stringify(await feed(output, Number(count))));
   await output.shutdown();

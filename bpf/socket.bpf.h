@@ -62,7 +62,8 @@ static __always_inline __u64 peek(const struct buffers *b, __u32 size) {
 
 struct transfer {
   struct feed feed;
-  __u64 iovec;
+  __u64 iovec; // 0: one buffer, at base
+  __u64 base;
   __u32 bytes; // moved and not fed yet
   __u32 count;
 };
@@ -100,7 +101,10 @@ static __always_inline int feed_segment(__u32 index, struct transfer *t, int dir
     if (!half->remaining) half->state = HALF_IDLE;
     return 1;
   }
-  if (bpf_probe_read_user(&v, sizeof v, (void *)(t->iovec + index * sizeof v))) {
+  if (direction == DIRECTION_WRITE && !t->iovec) {
+    v.iov_base = (void *)t->base;
+    v.iov_len = t->bytes;
+  } else if (bpf_probe_read_user(&v, sizeof v, (void *)(t->iovec + index * sizeof v))) {
     count(COUNTER_READ_FAILED);
     return 1;
   }
@@ -131,7 +135,10 @@ static __always_inline void feed_all(struct connection *c, struct sock *sk, stru
   t.iovec = b->iovec;
   t.bytes = bytes;
   t.count = b->count;
-  if (!b->iovec) feed_piece(&t, b->base, bytes, direction);
+  t.base = b->base;
+  // Writes go one way for either kind of buffer, which the verifier walks in half the time (37,000 instructions
+  // instead of 55,000); reads don't: 982,000 instead of 73,000.
+  if (direction == DIRECTION_READ && !b->iovec) feed_piece(&t, b->base, bytes, direction);
   else if (direction == DIRECTION_READ) bpf_loop(MAX_SEGMENTS, read_segment, &t, 0);
   else bpf_loop(MAX_SEGMENTS, write_segment, &t, 0);
   if (b->iovec && t.bytes && half->state < HALF_UNTIL_CLOSE) lose(half); // an unreadable vector

@@ -53,10 +53,46 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const obstacle = unsupportedKernel() ?? missingPrivilege();
   if (obstacle) throw new UserError(`Cannot trace: ${obstacle}`);
   const stop = signalled(); // from now on a signal means a clean end, also while attaching
-  await using agent = new Agent(options);
+  const output = new Output(options);
+  const { log } = output;
+  const exporting = await createExport(config, log, {
+    userAgent: `otel-rust-agent/${options.versions.agent}`,
+    console: output,
+  });
+  await using agent = new Agent(options, output, exporting);
   await agent.start();
   return await agent.run(stop); // not just the promise: the agent would be disposed at once
 }
+
+/** The terminal: log, console exporter and status line share it. */
+class Output {
+  readonly log: Log;
+  readonly status: StatusLine;
+  readonly colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
+  /** What the status line shows once the agent is there. */
+  snapshot: () => StatusSnapshot = () => NOTHING_YET;
+
+  constructor({ config, status }: AgentOptions) {
+    this.status = new StatusLine({
+      mode: status,
+      stream: process.stderr,
+      read: () => this.snapshot(),
+      environment: process.env,
+    });
+    this.log = createLog(config.logLevel, (line) => this.status.print(`otel-rust-agent: ${line}\n`));
+  }
+
+  readonly print = (text: string): void => this.status.print(text, process.stdout);
+}
+
+const NOTHING_YET: StatusSnapshot = {
+  programs: 0,
+  spansPerSecond: 0,
+  open: 0,
+  exported: 0,
+  queued: 0,
+  losses: [],
+};
 
 class Agent implements AsyncDisposable {
   readonly #options: AgentOptions;
@@ -76,25 +112,15 @@ class Agent implements AsyncDisposable {
   #unknownRecords = 0;
   #detached = false;
 
-  constructor(options: AgentOptions) {
+  constructor(options: AgentOptions, output: Output, exporting: Export) {
     const { config } = options;
     this.#options = options;
-    this.#status = new StatusLine({
-      mode: options.status,
-      stream: process.stderr,
-      read: () => this.#snapshot(),
-      environment: process.env,
-    });
-    this.#log = createLog(config.logLevel, (line) => this.#status.print(`otel-rust-agent: ${line}\n`));
+    this.#status = output.status;
+    this.#log = output.log;
+    this.#export = exporting;
+    output.snapshot = () => this.#snapshot();
     const source = procSource();
     const table = new ProcessTable(source, this.#selection(source));
-    this.#export = createExport(config, this.#log, {
-      userAgent: `otel-rust-agent/${options.versions.agent}`,
-      console: {
-        print: (text) => this.#status.print(text, process.stdout),
-        colour: process.stdout.isTTY === true && !process.env.NO_COLOR,
-      },
-    });
     const { sink } = this.#export;
     this.#spans = new ServerSpans({
       clock: this.#clock,

@@ -73,7 +73,7 @@ test('the console exporter prints what is added, and counts what it leaves out',
   const printed: string[] = [];
   const settings = testSettings({ OTEL_TRACES_EXPORTER: 'console' });
   const console = { print: (text: string) => printed.push(text), colour: false };
-  const out = createExport(settings, recordLog(), { console });
+  const out = await createExport(settings, recordLog(), { console });
   for (let i = 0; i < 6_000; i++) out.sink.add(makeSpan(i));
   await until(() => printed.length > 0);
   out.sink.add(makeSpan(1));
@@ -86,7 +86,7 @@ test('the tree waits until a trace is quiet, or for the end', async () => {
   const printed: string[] = [];
   const settings = testSettings({ OTEL_TRACES_EXPORTER: 'console', OTEL_RUST_AUTO_CONSOLE_FORMAT: 'tree' });
   const console = { print: (text: string) => printed.push(text), colour: false };
-  const out = createExport(settings, recordLog(), { console });
+  const out = await createExport(settings, recordLog(), { console });
   out.sink.add(at(2, 1, 20));
   await new Promise((resolve) => setTimeout(resolve, 150));
   out.sink.add(at(1, 0, 10));

@@ -9,7 +9,6 @@ import { type ConsoleOutput, createConsoleSink } from './console-sink.ts';
 import { type EncodedRequest, encodeRequests } from './encode-request.ts';
 import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
 import { OtlpExporter } from './otlp-exporter.ts';
-import { createGrpcSender } from './otlp-grpc.ts';
 import { createHttpSender } from './otlp-http.ts';
 import { ReadableRecord } from './readable-span.ts';
 import type { ExportSettings } from './settings.ts';
@@ -31,13 +30,17 @@ export interface ExportOptions {
 }
 
 /** Throws `UserError` when the settings can't work: an unreadable certificate. */
-export function createExport(settings: ExportSettings, log: Log, options: ExportOptions = {}): Export {
+export async function createExport(
+  settings: ExportSettings,
+  log: Log,
+  options: ExportOptions = {},
+): Promise<Export> {
   // The processor reports failed exports here; they are counted and logged by the exporter.
   setGlobalErrorHandler((error) => log.debug(`OpenTelemetry SDK: ${messageOf(error)}`));
   const stats = emptyStats();
   const sinks: BatchSink[] = [];
   if (settings.exporters.includes('otlp'))
-    sinks.push(createOtlpSink(settings, log, stats, options.userAgent));
+    sinks.push(await createOtlpSink(settings, log, stats, options.userAgent));
   if (settings.exporters.includes('console')) {
     sinks.push(createConsoleSink(settings.consoleFormat, options.console ?? standardOutput(), stats));
   }
@@ -78,17 +81,19 @@ interface Encoding extends QueueForm {
   readonly encode: (spans: readonly ReadableSpan[]) => Iterable<EncodedRequest>;
 }
 
-function createOtlpSink(
+async function createOtlpSink(
   settings: ExportSettings,
   log: Log,
   stats: MutableExportStats,
   userAgent = 'otel-rust-agent',
-): BatchSink {
+): Promise<BatchSink> {
   const { otlp, batch } = settings;
   // The processor stops waiting at its own time-out: an export that went on would pile up behind the next.
   const timeoutMs = Math.min(otlp.timeoutMs, batch.exportTimeoutMs);
   const encoding = otlp.protocol === 'http/json' ? jsonEncoding(settings) : protobufEncoding(settings);
-  const createSender = otlp.protocol === 'grpc' ? createGrpcSender : createHttpSender;
+  // Imported when needed: gRPC costs 60 ms and 5 MB.
+  const createSender =
+    otlp.protocol === 'grpc' ? (await import('./otlp-grpc.ts')).createGrpcSender : createHttpSender;
   const sender = createSender(otlp, timeoutMs, userAgent);
   const exporter = new OtlpExporter({ sender, encode: encoding.encode, stats, log, timeoutMs });
   return createBatchSink(batch, exporter, encoding, stats);

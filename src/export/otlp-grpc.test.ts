@@ -10,7 +10,7 @@ import { recordLog, until } from './test-support/sink.ts';
 import { flat, makeSpan, testSettings } from './test-support/spans.ts';
 import { tlsFile } from './test-support/tls/paths.ts';
 
-function start(env: Readonly<Record<string, string>>): Export {
+function start(env: Readonly<Record<string, string>>): Promise<Export> {
   return createExport(testSettings({ OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc', ...env }), recordLog(), {
     userAgent: 'otel-rust-agent/1.2.3',
   });
@@ -26,7 +26,7 @@ function received(calls: readonly ReceivedCall[]): number {
 
 test('spans and metadata arrive', async () => {
   using sink = await startGrpcSink();
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}`,
     OTEL_EXPORTER_OTLP_HEADERS: 'Api-Key=a%20b',
     OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip',
@@ -45,7 +45,7 @@ test('spans and metadata arrive', async () => {
 
 test('a batch never exceeds what a gRPC server takes by default (4 MiB)', async () => {
   using sink = await startGrpcSink();
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}`,
     OTEL_BSP_SCHEDULE_DELAY: '60000',
   });
@@ -62,7 +62,7 @@ test('UNAVAILABLE is tried again, INVALID_ARGUMENT is final', async () => {
     else if (number === 1) callback(null, Buffer.alloc(0));
     else callback({ code: status.INVALID_ARGUMENT, details: 'no such tenant' });
   });
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}` });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}` });
   addSpans(out, 5);
   await until(() => out.stats().exported === 5);
   assert.equal(sink.calls.length, 2);
@@ -76,7 +76,7 @@ test('UNAVAILABLE is tried again, INVALID_ARGUMENT is final', async () => {
 test('partial success is counted', async () => {
   // ExportTraceServiceResponse{partial_success{rejected_spans: 2}}
   using sink = await startGrpcSink((callback) => callback(null, Buffer.from([0x0a, 0x02, 0x08, 0x02])));
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}` });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}` });
   addSpans(out, 5);
   await out.shutdown();
   assert.deepEqual([out.stats().exported, out.stats().rejected], [3, 2]);
@@ -84,7 +84,7 @@ test('partial success is counted', async () => {
 
 test('a call without an answer ends at its deadline', async () => {
   using sink = await startGrpcSink(() => {});
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${sink.port}`,
     OTEL_EXPORTER_OTLP_TIMEOUT: '200',
   });
@@ -105,11 +105,11 @@ test('TLS with a client certificate', async () => {
     OTEL_EXPORTER_OTLP_ENDPOINT: `localhost:${sink.port}`,
     OTEL_EXPORTER_OTLP_CERTIFICATE: tlsFile('ca.pem'),
   };
-  const stranger = start({ ...env, OTEL_EXPORTER_OTLP_TIMEOUT: '500' });
+  const stranger = await start({ ...env, OTEL_EXPORTER_OTLP_TIMEOUT: '500' });
   addSpans(stranger, 2);
   await stranger.shutdown();
   assert.deepEqual([stranger.stats().exported, stranger.stats().failedExport], [0, 2]);
-  const known = start({
+  const known = await start({
     ...env,
     OTEL_EXPORTER_OTLP_CLIENT_KEY: tlsFile('client.key'),
     OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: tlsFile('client.pem'),
@@ -124,7 +124,7 @@ test('spans flow again soon after the collector came back', async () => {
     using sink = await startGrpcSink();
     return sink;
   })();
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
     OTEL_EXPORTER_OTLP_TIMEOUT: '1000',
   });

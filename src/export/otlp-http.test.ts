@@ -10,7 +10,7 @@ import { collect, type ReceivedRequest, recordLog, startSink, until } from './te
 import { flat, makeSpan, testSettings } from './test-support/spans.ts';
 import { tlsFile } from './test-support/tls/paths.ts';
 
-function start(env: Readonly<Record<string, string>>, log = recordLog()): Export {
+function start(env: Readonly<Record<string, string>>, log = recordLog()): Promise<Export> {
   return createExport(testSettings(env), log, { userAgent: 'otel-rust-agent/1.2.3' });
 }
 
@@ -24,7 +24,10 @@ function received(requests: readonly ReceivedRequest[]): number {
 
 test('spans arrive as OTLP protobuf with the headers asked for', async () => {
   await using sink = await startSink();
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_EXPORTER_OTLP_HEADERS: 'api-key=a%20b' });
+  const out = await start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
+    OTEL_EXPORTER_OTLP_HEADERS: 'api-key=a%20b',
+  });
   addSpans(out, 10);
   await until(() => out.stats().exported === 10);
   await out.shutdown();
@@ -41,7 +44,7 @@ test('spans arrive as OTLP protobuf with the headers asked for', async () => {
 
 test('gzip', async () => {
   await using sink = await startSink();
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip' });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip' });
   addSpans(out, 100);
   await out.shutdown();
   assert.equal(sink.requests[0]?.headers['content-encoding'], 'gzip');
@@ -54,7 +57,10 @@ test('http/json', async () => {
     response.setHeader('content-type', 'application/json');
     response.end('{"partialSuccess":{"rejectedSpans":"3"}}');
   });
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' });
+  const out = await start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+  });
   out.sink.add(makeSpan(7, { parentId1: 9, parentIsRemote: true, traceState: 'a=1' }));
   addSpans(out, 4);
   await out.shutdown();
@@ -88,7 +94,7 @@ test('http/json', async () => {
 
 test('a batch larger than a request leaves in several', async () => {
   await using sink = await startSink();
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_BSP_SCHEDULE_DELAY: '60000' });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_BSP_SCHEDULE_DELAY: '60000' });
   addSpans(out, 8_000);
   addSpans(out, 12_000);
   await out.shutdown();
@@ -103,7 +109,7 @@ test('503 with Retry-After is tried again after that time', async () => {
     if (number === 0) response.writeHead(503, { 'retry-after': '1' });
     response.end();
   });
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
   const begin = Date.now();
   addSpans(out, 5);
   await until(() => out.stats().exported === 5);
@@ -119,7 +125,7 @@ test('a final error loses the batch, says why once, and the next one gets throug
     else response.end();
   });
   const log = recordLog();
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url }, log);
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url }, log);
   for (const lost of [5, 10]) {
     addSpans(out, 5);
     await until(() => out.stats().failedExport === lost);
@@ -139,7 +145,7 @@ test('without a collector spans are dropped and counted, and flow again when it 
     await using sink = await startSink();
     return sink;
   })();
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: url,
     OTEL_EXPORTER_OTLP_TIMEOUT: '2000',
     OTEL_BSP_MAX_QUEUE_SIZE: '100',
@@ -165,7 +171,7 @@ test('back-pressure while the collector is merely busy', async () => {
   await using sink = await startSink((response) => {
     release = () => response.end();
   });
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
     OTEL_BSP_MAX_QUEUE_SIZE: '100',
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '10',
@@ -186,7 +192,7 @@ test('back-pressure while the collector is merely busy', async () => {
 
 test('a collector that never answers costs the time-out and nothing is kept', async () => {
   await using sink = await startSink(() => {});
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_EXPORTER_OTLP_TIMEOUT: '200' });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url, OTEL_EXPORTER_OTLP_TIMEOUT: '200' });
   addSpans(out, 5);
   await until(() => out.stats().failedExport === 5);
   assert.match(out.stats().lastError ?? '', /timed out/);
@@ -204,7 +210,7 @@ test('an answer that trickles in is cut off', async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_TIMEOUT: '1000' });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_TIMEOUT: '1000' });
   addSpans(out, 5);
   await until(() => out.stats().failedExport === 5);
   assert.equal(out.stats().lastError, 'no full answer within 1000 ms');
@@ -215,7 +221,7 @@ test('an answer that trickles in is cut off', async () => {
 
 test('shutting down is bounded by the export time-out, and what is left is counted', async () => {
   await using sink = await startSink(() => {});
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
     OTEL_BSP_EXPORT_TIMEOUT: '200',
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '1',
@@ -234,7 +240,7 @@ test('shutting down is bounded by the export time-out, and what is left is count
 
 test('hundreds of small batches at shutdown all arrive', async () => {
   await using sink = await startSink();
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '1',
     OTEL_BSP_SCHEDULE_DELAY: '60000',
@@ -247,7 +253,7 @@ test('hundreds of small batches at shutdown all arrive', async () => {
 
 test('a queue of large spans is bounded in bytes', async () => {
   await using sink = await startSink(() => {});
-  const out = start({
+  const out = await start({
     OTEL_EXPORTER_OTLP_ENDPOINT: sink.url,
     OTEL_BSP_MAX_QUEUE_SIZE: '10000',
     OTEL_BSP_EXPORT_TIMEOUT: '100',
@@ -262,7 +268,7 @@ test('a queue of large spans is bounded in bytes', async () => {
 
 test('spans that come after the end are counted', async () => {
   await using sink = await startSink();
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
   await out.shutdown();
   addSpans(out, 3);
   assert.deepEqual([out.stats().queued, out.stats().droppedQueueFull], [0, 3]);
@@ -270,7 +276,7 @@ test('spans that come after the end are counted', async () => {
 
 test('unsampled spans are not sent', async () => {
   await using sink = await startSink();
-  const out = start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
+  const out = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.url });
   out.sink.add(makeSpan(0, { traceFlags: 0 }));
   out.sink.add(makeSpan(1));
   await out.shutdown();
@@ -295,11 +301,11 @@ test('TLS with a client certificate', async () => {
     OTEL_EXPORTER_OTLP_ENDPOINT: `https://localhost:${(server.address() as AddressInfo).port}`,
     OTEL_EXPORTER_OTLP_CERTIFICATE: tlsFile('ca.pem'),
   };
-  const stranger = start({ ...env, OTEL_EXPORTER_OTLP_TIMEOUT: '500' });
+  const stranger = await start({ ...env, OTEL_EXPORTER_OTLP_TIMEOUT: '500' });
   addSpans(stranger, 2);
   await stranger.shutdown();
   assert.deepEqual([stranger.stats().exported, stranger.stats().failedExport], [0, 2]);
-  const known = start({
+  const known = await start({
     ...env,
     OTEL_EXPORTER_OTLP_CLIENT_KEY: tlsFile('client.key'),
     OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: tlsFile('client.pem'),
@@ -310,19 +316,19 @@ test('TLS with a client certificate', async () => {
   server.close();
 });
 
-test('certificates that cannot be used are errors at start', () => {
+test('certificates that cannot be used are errors at start', async () => {
   const fails = (env: Readonly<Record<string, string>>, message: RegExp) =>
-    assert.throws(
+    assert.rejects(
       () => start(env),
       (error) => error instanceof UserError && message.test(error.message),
     );
-  fails({ OTEL_EXPORTER_OTLP_CERTIFICATE: '/nowhere/ca.pem' }, /Cannot read the certificate .*ENOENT/);
-  fails(
+  await fails({ OTEL_EXPORTER_OTLP_CERTIFICATE: '/nowhere/ca.pem' }, /Cannot read the certificate .*ENOENT/);
+  await fails(
     { OTEL_EXPORTER_OTLP_CERTIFICATE: tlsFile('client.key').replace('client.key', 'make.sh') },
     /Cannot use the cert/,
   );
-  fails({ OTEL_EXPORTER_OTLP_CLIENT_KEY: tlsFile('client.key') }, /client certificate is not set/);
-  fails(
+  await fails({ OTEL_EXPORTER_OTLP_CLIENT_KEY: tlsFile('client.key') }, /client certificate is not set/);
+  await fails(
     {
       OTEL_EXPORTER_OTLP_CLIENT_KEY: tlsFile('client.key'),
       OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: tlsFile('server.pem'),
