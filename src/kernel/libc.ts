@@ -105,3 +105,12 @@ export function mapFile(fd: number, offset: number, size: number, writable: bool
   };
   return { memory: koffi.view(BigInt(address), size), retire };
 }
+
+/** Gives freed memory back to the system: glibc keeps what was below its growing mmap threshold. musl has no such call. */
+export function trimAllocator(): void {
+  try {
+    libc.func('int malloc_trim(size_t)')(0);
+  } catch {
+    return;
+  }
+}
