@@ -9,14 +9,14 @@ function crates(text: string): readonly string[] {
   return sortCrates(scan.found.values()).map(({ name, version }) => `${name} ${version ?? '?'}`);
 }
 
-const INDEX = '/home/me/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f';
+const INDEX = '/home/me/.cargo/registry/src/registry-1949cf8c6b5b557f';
 
 test('registry paths', () => {
   assert.deepEqual(crates(`${INDEX}/hyper-1.12.0/src/proto/h1/role.rs`), ['hyper 1.12.0']);
   assert.deepEqual(crates(`${INDEX}/ring-0.17.8/crypto/limbs/limbs.c`), ['ring 0.17.8']);
   assert.deepEqual(crates(`/x/registry/src/github.com-1ecc6299db9ec823/h2-0.3.26/src/lib.rs`), ['h2 0.3.26']);
   assert.deepEqual(
-    crates(String.raw`C:\Users\me\.cargo\registry\src\index.crates.io-6f17d22bba15001f\h2-0.4.5\src\lib.rs`),
+    crates(String.raw`C:\Users\me\.cargo\registry\src\registry-6f17d22bba15001f\h2-0.4.5\src\lib.rs`),
     ['h2 0.4.5'],
   );
 });
