@@ -65,8 +65,14 @@ test('a trace is a tree, parents before children, siblings by time', () => {
 });
 
 test('no span is left out for an unknown parent, its own id or a ring', () => {
-  const spans = [at(1, 99, 10), at(2, 2, 20), at(3, 4, 30), at(4, 3, 40)];
-  assert.equal(lines(spans).length, 4);
+  const named = (id: number, parent: number) => at(id, parent, id * 10, { name: `GET /${id}` });
+  assert.deepEqual(lines([named(1, 99), named(2, 2), named(3, 4), named(4, 3)]), [
+    '[time] trace 0af76519, from a caller that is not traced here',
+    '             ├─ shop      GET /1                200     2.00 ms',
+    '             ├─ shop      GET /2                200     2.00 ms',
+    '             └─ shop      GET /3                200     2.00 ms',
+    '                └─ shop      GET /4                200     2.00 ms',
+  ]);
 });
 
 test('the console exporter prints what is added, and counts what it leaves out', async () => {
