@@ -11,7 +11,7 @@ import { compile, installNodePackages } from './setup-node.mjs';
 
 const seconds = secondsWanted(process.argv.slice(2));
 const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => stopping.abort());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stopping.abort());
 
 function secondsWanted(args) {
   const at = args.indexOf('--seconds');
