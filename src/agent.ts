@@ -9,7 +9,7 @@ import { Tracing } from './agent/tracing.ts';
 import { UserError } from './base/errors.ts';
 import { createLog, type Log } from './base/log.ts';
 import type { StatusMode } from './cli/options.ts';
-import type { StatusSnapshot } from './cli/status.ts';
+import type { Loss, StatusSnapshot } from './cli/status.ts';
 import { StatusLine } from './cli/status-line.ts';
 import type { Config } from './config.ts';
 import { createDecoder } from './events/events.ts';
@@ -110,7 +110,9 @@ class Agent implements AsyncDisposable {
   #emitted = 0;
   #spansPerSecond = 0;
   #unknownRecords = 0;
-  #detached = false;
+  #lastEmitted = 0;
+  /** Of the kernel side when it was closed. */
+  #kernelLosses: readonly Loss[] | undefined;
 
   constructor(options: AgentOptions, output: Output, exporting: Export) {
     const { config } = options;
@@ -195,18 +197,13 @@ class Agent implements AsyncDisposable {
 
   /** Probes go first, so that the programs are free of them while the queue is flushed. */
   #detach(): void {
-    if (this.#detached) return;
-    this.#finalLosses = this.#losses();
     this.#pump?.[Symbol.dispose]();
     this.#programs[Symbol.dispose]();
     this.#pump?.drainAll();
     this.#processes.close();
-    this.#finalLosses = this.#losses();
+    this.#kernelLosses = this.#tracing.losses();
     this.#tracing[Symbol.dispose]();
-    this.#detached = true;
   }
-
-  #finalLosses: { name: string; count: number }[] = [];
 
   #selection(source: ReturnType<typeof procSource>) {
     const { targets } = this.#options.config;
@@ -250,8 +247,6 @@ class Agent implements AsyncDisposable {
     this.#timers.push(setInterval(work, milliseconds));
   }
 
-  #lastEmitted = 0;
-
   #eachSecond(): void {
     this.#spansPerSecond = this.#emitted - this.#lastEmitted;
     this.#lastEmitted = this.#emitted;
@@ -259,12 +254,10 @@ class Agent implements AsyncDisposable {
     this.#processes.parkIdleTls();
   }
 
-  #losses(): { name: string; count: number }[] {
-    const kernel = this.#detached ? this.#finalLosses : this.#tracing.losses();
-    if (this.#detached) return kernel;
+  #losses(): readonly Loss[] {
     const { malformedHeads, unmatchedResponses, unknownProcess, openLimit } = this.#spans.losses;
     return [
-      ...kernel,
+      ...(this.#kernelLosses ?? this.#tracing.losses()),
       { name: 'malformed requests', count: malformedHeads },
       { name: 'responses without request', count: unmatchedResponses },
       { name: 'unknown process', count: unknownProcess },

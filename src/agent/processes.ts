@@ -73,9 +73,14 @@ export class Processes {
 
   /** A client begins TLS with a program whose TLS probes are parked. */
   onTls(pid: number): void {
-    const program = this.#traced.get(pid)?.program;
-    if (this.#closed || !program || !this.#options.programs.unparkTls(program)) return;
-    this.#rewrite(program);
+    const traced = this.#traced.get(pid);
+    if (this.#closed || !traced) return;
+    const { program, of } = traced;
+    try {
+      if (this.#options.programs.unparkTls(program, of.executable.openPath)) this.#rewrite(program);
+    } catch (error) {
+      this.#report(of, error); // the process may be gone by now; the next one that begins TLS tries again
+    }
   }
 
   /** To be called about once a second: parks TLS probes that nothing has needed so far. */

@@ -22,7 +22,6 @@ export interface Program {
 interface Attached extends Program {
   target: Uint8Array;
   tls: Program['tls'];
-  readonly path: string;
   readonly name: string;
   readonly layoutIndex: number;
   readonly links: readonly Link[];
@@ -94,11 +93,14 @@ export class Programs implements Disposable {
     this.#log.info(`${attached.name}: no TLS seen so far: its TLS probes are parked`);
   }
 
-  /** True when `program.target` has changed. */
-  unparkTls(program: Program): boolean {
+  /**
+   * True when `program.target` has changed. `path` opens the binary now: the process by which it was opened
+   * first may be gone.
+   */
+  unparkTls(program: Program, path: string): boolean {
     const attached = this.#attachedOf(program);
     if (attached?.tls !== 'parked') return false;
-    attached.tlsLinks = this.#attachProbes(TLS_PROGRAMS, attached.plan, attached.path, attached.layoutIndex);
+    attached.tlsLinks = this.#attachProbes(TLS_PROGRAMS, attached.plan, path, attached.layoutIndex);
     attached.tls = 'attached';
     attached.target = this.#target(attached, false);
     this.#log.info(
@@ -141,7 +143,7 @@ export class Programs implements Disposable {
     const target = this.#target({ plan, layoutIndex }, false);
     const parkable = this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks.length > 0;
     const tls = parkable ? 'attached' : 'none';
-    return { plan, target, scope: scopeOf(plan), tls, path, name, layoutIndex, links, tlsLinks };
+    return { plan, target, scope: scopeOf(plan), tls, name, layoutIndex, links, tlsLinks };
   }
 
   #attachTls(plan: Plan, path: string, layoutIndex: number, others: readonly Link[]): Link[] {
