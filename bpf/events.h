@@ -12,6 +12,11 @@ enum event_kind {
   EVENT_EXIT = 7,       // a traced process ends: struct event_process
   EVENT_TLS = 9,        // a client begins TLS with a process whose TLS probes are parked: struct event_process
   EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
+  EVENT_CALL = 10,      // a request is handed to a client library: struct event_call + data
+  EVENT_CLIENT_REQUEST = 11,  // a request head is written: struct event_request + data
+  EVENT_CLIENT_RESPONSE = 12, // a final response head is read: struct event_client_response + data
+  EVENT_CLIENT_CLOSED = 13,   // the connection ends, its requests unanswered: struct event_client_response
+  EVENT_CALL_END = 14,        // a caller is done with a call that no response has ended: struct event_call_end
 };
 
 enum event_source { SOURCE_SOCKET = 1, SOURCE_LIBRARY = 2 };
@@ -21,7 +26,20 @@ enum event_flag {
   FLAG_TLS = 1 << 1,        // the connection's bytes are TLS records
   FLAG_EXITING = 1 << 2,    // closed because the process ends
   FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
+  FLAG_CLIENT = 1 << 4,     // EVENT_TLS: the process begins TLS as a client
+  FLAG_RESEND = 1 << 5,     // EVENT_CLIENT_REQUEST: the call was written before, on a connection that failed
 };
+
+// Why a client request has no parent.
+enum orphan {
+  ORPHAN_NONE = 0,      // it has one
+  ORPHAN_NO_TASK,       // neither a task nor a thread of its own is known
+  ORPHAN_NO_CONTEXT,    // its task works for no request
+  ORPHAN_SHARED,        // its task works for several requests
+  ORPHAN_UNLINKED,      // written by a connection's task, for a caller that is not known
+};
+
+enum future_state { FUTURE_UNKNOWN = 0, FUTURE_RETURNED, FUTURE_SUSPENDED };
 
 enum counter {
   COUNTER_RING_FULL = 0,     // a record did not fit in the ring
@@ -36,6 +54,10 @@ enum counter {
   COUNTER_MAP_FULL,          // a connection or task could not be recorded
   COUNTER_ROUTE_UNKNOWN,     // a route was seen that no single request could own
   COUNTER_UNSAMPLED,         // requests the sampler left out
+  COUNTER_NO_TASK,           // client requests without parent, see enum orphan
+  COUNTER_NO_CONTEXT,
+  COUNTER_CONTEXT_SHARED,
+  COUNTER_CALL_UNLINKED,
   COUNTER_MAX,
 };
 
@@ -58,7 +80,7 @@ _Static_assert(sizeof(struct event_header) == 40, "ABI");
 struct event_request {
   struct event_header header;
   __u64 start_ns; // first bytes of this head
-  __u64 socket;   // library source: number of the socket below, 0 when unknown
+  __u64 socket;   // library source: number of the socket below, 0 when unknown; of a client: number of the call
   __u8 trace_id[16];
   __u8 span_id[8];
   __u8 parent_id[8];
@@ -88,6 +110,60 @@ struct event_response {
 };
 _Static_assert(sizeof(struct event_response) == 312, "ABI");
 
+#define CALL_AUTHORITY 256
+#define CALL_PATH 1024
+
+// header.connection = number of the call; time_ns = when it was handed over. Data: authority, then path and
+// query, as the caller wrote them; cut at CALL_AUTHORITY and CALL_PATH.
+struct event_call {
+  struct event_header header;
+  __u8 trace_id[16];
+  __u8 span_id[8];
+  __u8 parent_id[8];
+  __u8 trace_flags;
+  __u8 method; // tag of http::Method: OPTIONS, GET, POST, PUT, DELETE, HEAD, TRACE, CONNECT, PATCH, else extension
+  __u8 scheme; // enum call_scheme
+  __u8 orphan; // enum orphan
+  __u16 authority_size;
+  __u16 path_size;
+  __u16 full_authority_size; // before cutting
+  __u16 full_path_size;
+  __u32 unused;
+};
+_Static_assert(sizeof(struct event_call) == 88, "ABI");
+
+enum call_scheme { SCHEME_NONE = 0, SCHEME_HTTP, SCHEME_HTTPS, SCHEME_OTHER };
+
+struct event_client_response {
+  struct event_header header; // EVENT_CLIENT_CLOSED: sequence = requests written so far on the connection
+  __u64 call;                 // 0 when none; closed: of the last request
+  __u8 local_address[16];
+  __u8 peer_address[16];
+  __u16 family; // 0 when unknown
+  __u16 local_port;
+  __u16 peer_port;
+  __u16 status;
+  __u16 error; // closed: errno of the socket, 0 for an orderly end
+  __u16 data_size;
+  __u32 unused;
+};
+_Static_assert(sizeof(struct event_client_response) == 96, "ABI");
+
+// header.connection = number of the call.
+struct event_call_end {
+  struct event_header header;
+  __u8 state;       // enum future_state
+  __u8 written;     // its request head was written
+  __u8 given_up;    // the client library made an error of its own just before
+  __u8 spawned;     // the task has made tasks since: 1 (a name is resolved in one)
+  __u16 connects;   // since the call began, in its task
+  __u16 established;
+  __u16 connect_error; // errno of the last connect that failed, 0 when none has
+  __u16 connect_port;  // where to
+  __u32 unused;
+};
+_Static_assert(sizeof(struct event_call_end) == 56, "ABI");
+
 struct event_process {
   struct event_header header;
 };
@@ -103,6 +179,13 @@ enum target_flag {
   TARGET_TASK_SLOT = 1 << 4,         // task_id_offset is known
   TARGET_WATCH_TLS = 1 << 6,         // tell when a client begins TLS
   TARGET_TASK_TAG = 1 << 5,          // task_tag_offset tells whether there is a task (1) or not
+  TARGET_CONTEXTS = 1 << 7,          // remember which request a task works for
+  TARGET_CLIENT_SOCKET = 1 << 8,     // plaintext HTTP/1 requests of its clients from the socket tracepoints
+  TARGET_CLIENT_LIBRARY = 1 << 9,    // hyper's client encode and parse are the source for TLS connections
+  TARGET_CLIENT_LIBRARY_PLAINTEXT = 1 << 10, // … and for plaintext ones
+  TARGET_CALLS = 1 << 11,            // hyper's client encode is probed: it tells whose request a connection writes
+  TARGET_WRITER_CONTEXT = 1 << 12,   // a request that no probed client writes belongs to the task that writes it
+  TARGET_WATCH_CLIENT_TLS = 1 << 13, // as TARGET_WATCH_TLS, for its clients
 };
 
 struct target {
@@ -113,8 +196,10 @@ struct target {
   // What its sockets have carried since user space last looked; written by the kernel side, without locks.
   __u32 plaintext; // requests
   __u32 tls;       // connections on which a client began TLS
+  __u32 client_plaintext; // the same for requests and connections of its own clients
+  __u32 client_tls;
 };
-_Static_assert(sizeof(struct target) == 24, "ABI");
+_Static_assert(sizeof(struct target) == 32, "ABI");
 
 struct file_key {
   __u64 device; // as in the kernel: major << 20 | minor
@@ -138,7 +223,28 @@ struct binary_layout {
   __u16 bucket_pointer;
   __u16 bucket_length;
   __u16 arc_header; // bytes before an Arc<str>'s text
+  // hyper's client: Encode<RequestLine>, and MessageHead<RequestLine> behind it
+  __u16 client_encode_head;
+  __u16 client_encode_req_method;
+  __u16 client_head_entries; // HeaderMap's Vec of entries: the pointer
+  __u16 client_head_path;    // Uri's path and query: pointer, length 8 bytes behind it
+  __u16 client_parse_req_method; // of ParseContext
+  // http::Request
+  __u16 request_method;
+  __u16 request_scheme; // tag: 0 none, 1 standard (the next byte: 0 http, 1 https), else other
+  __u16 request_authority;
+  __u16 request_path;
+  __u16 request_entries;          // pointer
+  __u16 request_entries_length;
+  __u16 request_entries_capacity;
+  __u16 future_state;     // of the future that sends a request: its state; 0xffff when unknown
+  __u16 request_url;      // reqwest::Request: pointer of its URL's text
+  __u16 unused;
 };
-_Static_assert(sizeof(struct binary_layout) == 28, "ABI");
+_Static_assert(sizeof(struct binary_layout) == 58, "ABI");
+
+// Upper half of an attach cookie, the lower one is the layout: the register, by its number in x86 encodings,
+// that holds the datum of a site in the middle of a function.
+#define COOKIE_REGISTER_SHIFT 32
 
 enum sampler { SAMPLER_OFF = 0, SAMPLER_ON = 1, SAMPLER_RATIO = 2 };

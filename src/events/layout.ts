@@ -3,6 +3,9 @@
 export const MAX_ROUTES = 4;
 export const ROUTE_TEXT = 256;
 export const CAPTURE_SIZE = 4096;
+export const CALL_AUTHORITY = 256;
+export const CALL_PATH = 1024;
+export const COOKIE_REGISTER_SHIFT = 32;
 
 /** enum event_kind */
 export const EVENT_KIND = {
@@ -15,6 +18,11 @@ export const EVENT_KIND = {
   EXIT: 7,
   TLS: 9,
   PANIC: 8,
+  CALL: 10,
+  CLIENT_REQUEST: 11,
+  CLIENT_RESPONSE: 12,
+  CLIENT_CLOSED: 13,
+  CALL_END: 14,
 } as const;
 
 /** enum event_source */
@@ -29,6 +37,24 @@ export const EVENT_FLAG = {
   TLS: 2,
   EXITING: 4,
   LOST: 8,
+  CLIENT: 16,
+  RESEND: 32,
+} as const;
+
+/** enum orphan */
+export const ORPHAN = {
+  NONE: 0,
+  NO_TASK: 1,
+  NO_CONTEXT: 2,
+  SHARED: 3,
+  UNLINKED: 4,
+} as const;
+
+/** enum future_state */
+export const FUTURE_STATE = {
+  UNKNOWN: 0,
+  RETURNED: 1,
+  SUSPENDED: 2,
 } as const;
 
 /** enum counter */
@@ -45,7 +71,19 @@ export const COUNTER = {
   MAP_FULL: 9,
   ROUTE_UNKNOWN: 10,
   UNSAMPLED: 11,
-  MAX: 12,
+  NO_TASK: 12,
+  NO_CONTEXT: 13,
+  CONTEXT_SHARED: 14,
+  CALL_UNLINKED: 15,
+  MAX: 16,
+} as const;
+
+/** enum call_scheme */
+export const CALL_SCHEME = {
+  NONE: 0,
+  HTTP: 1,
+  HTTPS: 2,
+  OTHER: 3,
 } as const;
 
 /** enum target_flag */
@@ -57,6 +95,13 @@ export const TARGET_FLAG = {
   TASK_SLOT: 16,
   WATCH_TLS: 64,
   TASK_TAG: 32,
+  CONTEXTS: 128,
+  CLIENT_SOCKET: 256,
+  CLIENT_LIBRARY: 512,
+  CLIENT_LIBRARY_PLAINTEXT: 1024,
+  CALLS: 2048,
+  WRITER_CONTEXT: 4096,
+  WATCH_CLIENT_TLS: 8192,
 } as const;
 
 /** enum sampler */
@@ -112,6 +157,55 @@ export const eventResponse = {
   routeText: 56, // __u8[256]
 } as const;
 
+/** struct event_call */
+export const eventCall = {
+  size: 88,
+  header: 0, // event_header
+  traceId: 40, // __u8[16]
+  spanId: 56, // __u8[8]
+  parentId: 64, // __u8[8]
+  traceFlags: 72, // __u8
+  method: 73, // __u8
+  scheme: 74, // __u8
+  orphan: 75, // __u8
+  authoritySize: 76, // __u16
+  pathSize: 78, // __u16
+  fullAuthoritySize: 80, // __u16
+  fullPathSize: 82, // __u16
+  unused: 84, // __u32
+} as const;
+
+/** struct event_client_response */
+export const eventClientResponse = {
+  size: 96,
+  header: 0, // event_header
+  call: 40, // __u64
+  localAddress: 48, // __u8[16]
+  peerAddress: 64, // __u8[16]
+  family: 80, // __u16
+  localPort: 82, // __u16
+  peerPort: 84, // __u16
+  status: 86, // __u16
+  error: 88, // __u16
+  dataSize: 90, // __u16
+  unused: 92, // __u32
+} as const;
+
+/** struct event_call_end */
+export const eventCallEnd = {
+  size: 56,
+  header: 0, // event_header
+  state: 40, // __u8
+  written: 41, // __u8
+  givenUp: 42, // __u8
+  spawned: 43, // __u8
+  connects: 44, // __u16
+  established: 46, // __u16
+  connectError: 48, // __u16
+  connectPort: 50, // __u16
+  unused: 52, // __u32
+} as const;
+
 /** struct event_process */
 export const eventProcess = {
   size: 40,
@@ -120,13 +214,15 @@ export const eventProcess = {
 
 /** struct target */
 export const target = {
-  size: 24,
+  size: 32,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
   layout: 12, // __u32
   plaintext: 16, // __u32
   tls: 20, // __u32
+  clientPlaintext: 24, // __u32
+  clientTls: 28, // __u32
 } as const;
 
 /** struct file_key */
@@ -138,7 +234,7 @@ export const fileKey = {
 
 /** struct binary_layout */
 export const binaryLayout = {
-  size: 28,
+  size: 58,
   parseContextReqMethod: 0, // __u16
   encodeHead: 2, // __u16
   encodeReqMethod: 4, // __u16
@@ -153,4 +249,19 @@ export const binaryLayout = {
   bucketPointer: 22, // __u16
   bucketLength: 24, // __u16
   arcHeader: 26, // __u16
+  clientEncodeHead: 28, // __u16
+  clientEncodeReqMethod: 30, // __u16
+  clientHeadEntries: 32, // __u16
+  clientHeadPath: 34, // __u16
+  clientParseReqMethod: 36, // __u16
+  requestMethod: 38, // __u16
+  requestScheme: 40, // __u16
+  requestAuthority: 42, // __u16
+  requestPath: 44, // __u16
+  requestEntries: 46, // __u16
+  requestEntriesLength: 48, // __u16
+  requestEntriesCapacity: 50, // __u16
+  futureState: 52, // __u16
+  requestUrl: 54, // __u16
+  unused: 56, // __u16
 } as const;

@@ -51,6 +51,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
       ...parts.panic.probes,
     ],
     layout: fromLibrary ? known(parts.layout) : undefined,
+    clientLayout: undefined,
     taskSlot: known(parts.slot),
     routeTable: fromAxum ? withEvidence(parts.table) : undefined,
     missing: missingHooks(parts, facts, tier),

@@ -5,7 +5,11 @@ export const DATA = [
   'http.server.plaintext',
   'http.server.tls',
   'http.route',
+  'http.client.plaintext',
+  'http.client.tls',
+  'http.client.call',
   'tokio.task',
+  'tokio.spawn',
   'panic',
 ] as const;
 export type Datum = (typeof DATA)[number];
@@ -23,6 +27,14 @@ export const PROGRAMS = [
   'hyper_server_parse',
   'hyper_server_encode',
   'axum_set_matched_path',
+  'tokio_task_new',
+  'hyper_client_call',
+  'hyper_client_encode',
+  'hyper_client_parse',
+  'hyper_client_drop',
+  'reqwest_error',
+  'reqwest_blocking_call',
+  'reqwest_execute',
   'rust_panic',
 ] as const;
 export type ProgramName = (typeof PROGRAMS)[number];
@@ -41,6 +53,8 @@ export interface ProbeSite {
   readonly instruction: string;
   /** `emulated`: the kernel runs it without a single step (0.4–0.7 µs); `single-stepped`: 5–17 µs. */
   readonly cost: 'emulated' | 'single-stepped';
+  /** Where the datum is, of a site in the middle of a function: the register's number in x86 encodings. */
+  readonly register?: number;
   readonly evidence: string;
 }
 
@@ -59,6 +73,26 @@ export interface BinaryLayout {
   /** Size in bytes of the status field: 2. */
   readonly bytesMutPointer: number;
   readonly bytesMutLength: number;
+}
+
+/** What the client side needs beside `BinaryLayout`, bytes; the members of that name in bpf/events.h. */
+export interface ClientLayout {
+  readonly clientEncodeHead: number;
+  readonly clientEncodeReqMethod: number;
+  readonly clientHeadEntries: number;
+  readonly clientHeadPath: number;
+  readonly clientParseReqMethod: number;
+  readonly requestMethod: number;
+  readonly requestScheme: number;
+  readonly requestAuthority: number;
+  readonly requestPath: number;
+  readonly requestEntries: number;
+  readonly requestEntriesLength: number;
+  readonly requestEntriesCapacity: number;
+  /** Of the future behind the drop probe; undefined when its drop glue doesn't tell. */
+  readonly futureState: number | undefined;
+  /** undefined without reqwest::blocking. */
+  readonly requestUrl: number | undefined;
 }
 
 /**
@@ -109,6 +143,7 @@ export interface Plan {
   readonly sources: readonly SourceChoice[];
   readonly probes: readonly ProbeSite[];
   readonly layout: BinaryLayout | undefined;
+  readonly clientLayout: ClientLayout | undefined;
   readonly taskSlot: TaskSlot | undefined;
   readonly routeTable: RouteTableLayout | undefined;
   readonly missing: readonly MissingHook[];
