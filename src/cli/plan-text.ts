@@ -21,7 +21,11 @@ const LABELS: Readonly<Record<Datum, string>> = {
   'http.server.plaintext': 'HTTP/1 server spans',
   'http.server.tls': 'HTTPS server spans',
   'http.route': 'routes',
+  'http.client.plaintext': 'HTTP/1 client spans',
+  'http.client.tls': 'HTTPS client spans',
+  'http.client.call': 'callers of client requests',
   'tokio.task': 'Tokio tasks',
+  'tokio.spawn': 'tasks spawned by tasks',
   panic: 'panics',
 };
 
