@@ -1,17 +1,42 @@
 // Builds the target programs of fixtures/ with cargo; prints the folder that holds the executables.
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mjs';
 
-const workspace = join(root, 'fixtures');
+const fixtures = join(root, 'fixtures');
+
+/** Cargo workspaces below fixtures/, each with a lock of its own: servers, callers, callers on an old Tokio. */
+const WORKSPACES = ['.', 'clients', 'clients-tokio128'].map((name) => join(fixtures, name));
+
+const lockFile = (workspace) => join(workspace, 'Cargo.lock');
 
 /** One cargo target folder a lock file. */
-export function fixtureTargetDirectory() {
-  return join(cacheDirectory, `target-${hashOfFiles([join(workspace, 'Cargo.lock')])}`);
+export function fixtureTargetDirectory(workspace = fixtures) {
+  return join(cacheDirectory, `target-${hashOfFiles([lockFile(workspace)])}`);
 }
 
-/** Returns the folder of the executables. `profile`: `release` or `release-stripped`. */
+/** Builds all programs of all workspaces. */
+export function buildAllFixtures() {
+  for (const workspace of WORKSPACES) build(workspace, 'release', []);
+}
+
+/**
+ * Returns the folder of the executables. `profile`: `release` or `release-stripped`. Without packages: all
+ * servers. The packages must be of one workspace.
+ */
 export function buildFixtures(profile = 'release', packages = []) {
-  const target = fixtureTargetDirectory();
+  return build(workspaceOf(packages[0]), profile, packages);
+}
+
+function workspaceOf(name) {
+  if (name === undefined) return fixtures;
+  const found = WORKSPACES.find((workspace) => existsSync(join(workspace, name, 'Cargo.toml')));
+  if (!found) throw new Error(`No workspace below ${fixtures} has a program ${name}`);
+  return found;
+}
+
+function build(workspace, profile, packages) {
+  const target = fixtureTargetDirectory(workspace);
   const selection = packages.length > 0 ? packages.flatMap((name) => ['-p', name]) : ['--workspace'];
   run('cargo', ['build', '--locked', '--profile', profile, ...selection], {
     cwd: workspace,
