@@ -65,6 +65,11 @@ async function feed(output: Export, count: number): Promise<FeedResult> {
     exit: unexpected,
     panic: unexpected,
     tls: unexpected,
+    call: unexpected,
+    clientRequest: unexpected,
+    clientResponse: unexpected,
+    clientClosed: unexpected,
+    callEnd: unexpected,
     unknown: unexpected,
   });
   const ring = new FeedRing(count);

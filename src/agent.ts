@@ -22,9 +22,11 @@ import { readHost } from './process/host.ts';
 import { procSource } from './process/proc.ts';
 import { createSelection } from './process/select.ts';
 import { ProcessTable } from './process/table.ts';
+import { ClientSpans } from './spans/client-spans.ts';
 import { WallClock } from './spans/clock.ts';
 import { KNOWN_METHODS } from './spans/server-attributes.ts';
 import { ServerSpans } from './spans/server-spans.ts';
+import type { SpanRecord } from './spans/span.ts';
 
 export interface AgentOptions {
   readonly config: Config;
@@ -100,7 +102,8 @@ class Agent implements AsyncDisposable {
   readonly #log: Log;
   readonly #export: Export;
   readonly #clock = new WallClock();
-  readonly #spans: ServerSpans;
+  readonly #servers: ServerSpans;
+  readonly #clients: ClientSpans;
   readonly #tracing: Tracing;
   readonly #programs: Programs;
   readonly #processes: Processes;
@@ -111,8 +114,9 @@ class Agent implements AsyncDisposable {
   #spansPerSecond = 0;
   #unknownRecords = 0;
   #lastEmitted = 0;
+  #lastOrphans = '';
   /** Of the kernel side when it was closed. */
-  #kernelLosses: readonly Loss[] | undefined;
+  #kernelCounts: KernelCounts | undefined;
 
   constructor(options: AgentOptions, output: Output, exporting: Export) {
     const { config } = options;
@@ -124,17 +128,26 @@ class Agent implements AsyncDisposable {
     const source = procSource();
     const table = new ProcessTable(source, this.#selection(source));
     const { sink } = this.#export;
-    this.#spans = new ServerSpans({
+    const spanOptions = {
       clock: this.#clock,
-      contextOf: (pid) => this.#processes.contextOf(pid),
-      emit: (span) => {
+      contextOf: (pid: number) => this.#processes.contextOf(pid),
+      emit: (span: SpanRecord) => {
         this.#emitted++;
         sink.add(span);
       },
       knownMethods: new Set(config.knownMethods ?? KNOWN_METHODS),
-      captureRequest: nonEmptySet(config.captureHeaders.serverRequest),
-      captureResponse: nonEmptySet(config.captureHeaders.serverResponse),
       timeoutNs: REQUEST_TIMEOUT_NS,
+    };
+    const { serverRequest, serverResponse, clientRequest, clientResponse } = config.captureHeaders;
+    this.#servers = new ServerSpans({
+      ...spanOptions,
+      captureRequest: nonEmptySet(serverRequest),
+      captureResponse: nonEmptySet(serverResponse),
+    });
+    this.#clients = new ClientSpans({
+      ...spanOptions,
+      captureRequest: nonEmptySet(clientRequest),
+      captureResponse: nonEmptySet(clientResponse),
     });
     this.#tracing = new Tracing(config);
     if (!this.#tracing.socketTier) this.#log.warn(NO_SOCKET_TIER);
@@ -151,7 +164,10 @@ class Agent implements AsyncDisposable {
         resourceAttributes: config.resourceAttributes,
       },
       log: this.#log,
-      onEnded: (pid) => this.#spans.processEnded(pid, this.#clock.nowNs()),
+      onEnded: (pid) => {
+        this.#servers.processEnded(pid, this.#clock.nowNs());
+        this.#clients.processEnded(pid, this.#clock.nowNs());
+      },
     });
   }
 
@@ -169,6 +185,7 @@ class Agent implements AsyncDisposable {
     this.#every(SECOND_MS, () => this.#eachSecond());
     this.#every(REFRESH_MS, () => {
       this.#processes.refresh();
+      this.#debugOrphans();
       if (this.#clock.refresh()) this.#log.debug('the wall clock was set: time stamps follow');
     });
     this.#log.info(`ready: ${this.#processes.count} programs traced`);
@@ -189,7 +206,8 @@ class Agent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#detach();
-    this.#spans.stop(this.#clock.nowNs());
+    this.#servers.stop(this.#clock.nowNs());
+    this.#clients.stop(this.#clock.nowNs());
     await this.#export.shutdown();
     this.#status[Symbol.dispose]();
     if (this.#emitted > 0) this.#log.info(`stopped: ${this.#summary()}`);
@@ -201,7 +219,7 @@ class Agent implements AsyncDisposable {
     this.#programs[Symbol.dispose]();
     this.#pump?.drainAll();
     this.#processes.close();
-    this.#kernelLosses = this.#tracing.losses();
+    this.#kernelCounts = this.#readKernel();
     this.#tracing[Symbol.dispose]();
   }
 
@@ -226,17 +244,23 @@ class Agent implements AsyncDisposable {
   }
 
   #decoder() {
-    const spans = this.#spans;
+    const servers = this.#servers;
+    const clients = this.#clients;
     return createDecoder({
-      request: (event) => spans.request(event),
-      piece: (event) => spans.piece(event),
-      headDropped: (connection) => spans.headDropped(connection),
-      response: (event) => spans.response(event),
-      closed: (event) => spans.closed(event),
+      request: (event) => servers.request(event),
+      piece: (event) => servers.piece(event),
+      headDropped: (connection) => servers.headDropped(connection),
+      response: (event) => servers.response(event),
+      closed: (event) => servers.closed(event),
+      call: (event) => clients.call(event),
+      clientRequest: (event) => clients.request(event),
+      clientResponse: (event) => clients.response(event),
+      clientClosed: (event) => clients.closed(event),
+      callEnd: (event) => clients.callEnd(event),
       exec: (event) => this.#processes.onExec(event.pid),
       exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), EXIT_DELAY_MS).unref(),
-      panic: (event) => spans.panic(event),
-      tls: (event) => this.#processes.onTls(event.pid),
+      panic: (event) => servers.panic(event),
+      tls: (event, client) => this.#processes.onTls(event.pid, client ? 'client' : 'server'),
       unknown: () => {
         this.#unknownRecords++;
       },
@@ -250,18 +274,27 @@ class Agent implements AsyncDisposable {
   #eachSecond(): void {
     this.#spansPerSecond = this.#emitted - this.#lastEmitted;
     this.#lastEmitted = this.#emitted;
-    this.#spans.expire(this.#clock.nowNs());
+    this.#servers.expire(this.#clock.nowNs());
+    this.#clients.expire(this.#clock.nowNs());
     this.#processes.parkIdleTls();
   }
 
+  #readKernel(): KernelCounts {
+    return { losses: this.#tracing.losses(), orphans: this.#tracing.orphans() };
+  }
+
   #losses(): readonly Loss[] {
-    const { malformedHeads, unmatchedResponses, unknownProcess, openLimit } = this.#spans.losses;
+    const server = this.#servers.losses;
+    const client = this.#clients.losses;
     return [
-      ...(this.#kernelLosses ?? this.#tracing.losses()),
-      { name: 'malformed requests', count: malformedHeads },
-      { name: 'responses without request', count: unmatchedResponses },
-      { name: 'unknown process', count: unknownProcess },
-      { name: 'too many open', count: openLimit },
+      ...(this.#kernelCounts?.losses ?? this.#tracing.losses()),
+      { name: 'malformed requests', count: server.malformedHeads + client.malformedHeads },
+      { name: 'responses without request', count: server.unmatchedResponses },
+      { name: 'client responses without request', count: client.unmatchedResponses },
+      { name: 'client requests without call', count: client.requestsWithoutCall },
+      { name: 'unknown process', count: server.unknownProcess + client.unknownProcess },
+      { name: 'too many open', count: server.openLimit + client.openLimit },
+      { name: 'client urls cut', count: client.cutUrls },
       { name: 'unknown records', count: this.#unknownRecords },
     ];
   }
@@ -272,7 +305,7 @@ class Agent implements AsyncDisposable {
     return {
       programs: this.#processes.count,
       spansPerSecond: this.#spansPerSecond,
-      open: this.#spans.openCount,
+      open: this.#servers.openCount + this.#clients.openCount,
       exported: config.exporters.includes('otlp') ? stats.exported : stats.printed,
       queued: stats.queued,
       losses: [...this.#losses(), ...exportLosses(stats)],
@@ -281,9 +314,31 @@ class Agent implements AsyncDisposable {
 
   #summary(): string {
     const { exported, losses } = this.#snapshot();
-    const lost = losses.filter(({ count }) => count > 0).map(({ name, count }) => `${name} ${count}`);
-    return `${this.#emitted} spans, ${exported} exported${lost.length > 0 ? `; lost: ${lost.join(', ')}` : ''}`;
+    const parts = [`${this.#emitted} spans, ${exported} exported`, named('lost', losses), this.#orphans()];
+    return parts.filter((part) => part !== '').join('; ');
   }
+
+  #orphans(): string {
+    return named('client spans without parent', this.#kernelCounts?.orphans ?? this.#tracing.orphans());
+  }
+
+  /** No losses: told to whoever wonders, when there are more of them. */
+  #debugOrphans(): void {
+    const orphans = this.#orphans();
+    if (orphans !== this.#lastOrphans) this.#log.debug(orphans);
+    this.#lastOrphans = orphans;
+  }
+}
+
+/** Counters of the kernel side. */
+interface KernelCounts {
+  readonly losses: readonly Loss[];
+  readonly orphans: readonly Loss[];
+}
+
+function named(what: string, counts: readonly Loss[]): string {
+  const parts = counts.filter(({ count }) => count > 0).map(({ name, count }) => `${name} ${count}`);
+  return parts.length > 0 ? `${what}: ${parts.join(', ')}` : '';
 }
 
 interface Stop {

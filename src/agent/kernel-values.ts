@@ -1,6 +1,13 @@
 import type { Config } from '../config.ts';
-import { binaryLayout, fileKey, SAMPLER, TARGET_FLAG, target } from '../events/layout.ts';
-import type { Plan, Tier } from '../plan/plan.ts';
+import {
+  binaryLayout,
+  COOKIE_REGISTER_SHIFT,
+  fileKey,
+  SAMPLER,
+  TARGET_FLAG,
+  target,
+} from '../events/layout.ts';
+import type { Plan, ProgramName, Tier } from '../plan/plan.ts';
 import type { KernelFileKey } from '../process/file-key.ts';
 
 /** Values for the constants of bpf/maps.h. */
@@ -19,26 +26,22 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
   };
 }
 
-/**
- * `struct target`: what the kernel side does for a process of this plan. `parked`: hyper's probes are detached
- * until a client begins TLS.
- */
-export function encodeTarget(
-  plan: Plan,
-  tier: Tier,
-  layoutIndex: number,
-  socketTier: boolean,
-  parked: boolean,
-): Buffer {
+/** Requests that a process answers, and those that it makes. */
+export const SIDES = ['server', 'client'] as const;
+export type Side = (typeof SIDES)[number];
+
+/** What the kernel can and the user wants, and the sides whose TLS probes are detached until TLS begins. */
+export interface TargetChoice {
+  readonly tier: Tier;
+  readonly socketTier: boolean;
+  readonly parked: Readonly<Record<Side, boolean>>;
+}
+
+/** `struct target`: what the kernel side does for a process of this plan. */
+export function encodeTarget(plan: Plan, layoutIndex: number, choice: TargetChoice): Buffer {
   const value = Buffer.alloc(target.size);
   const slot = plan.taskSlot;
-  const has = (program: string) => plan.probes.some((probe) => probe.program === program);
-  const library = has('hyper_server_parse') && has('hyper_server_encode');
-  let flags = 0;
-  if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
-  if (library) flags |= parked ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
-  if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
-  if (has('axum_set_matched_path') && slot) flags |= TARGET_FLAG.ROUTES;
+  let flags = serverFlags(plan, choice) | clientFlags(plan, choice);
   if (slot) {
     flags |= TARGET_FLAG.TASK_SLOT;
     value.writeInt32LE(slot.threadPointerOffset + slot.idOffset, target.taskIdOffset);
@@ -52,8 +55,48 @@ export function encodeTarget(
   return value;
 }
 
+const has = (plan: Plan, ...programs: readonly ProgramName[]) =>
+  programs.every((program) => plan.probes.some((probe) => probe.program === program));
+
+function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
+  const library = has(plan, 'hyper_server_parse', 'hyper_server_encode');
+  let flags = 0;
+  if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
+  if (library) flags |= parked.server ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
+  if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
+  if (has(plan, 'axum_set_matched_path') && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
+  return flags;
+}
+
+/** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
+function clientFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
+  const sockets = tier !== 'library' && socketTier;
+  const calls = has(plan, 'hyper_client_encode');
+  const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
+  let flags = 0;
+  if (sockets) flags |= TARGET_FLAG.CLIENT_SOCKET;
+  if (library) flags |= parked.client ? TARGET_FLAG.WATCH_CLIENT_TLS : TARGET_FLAG.CLIENT_LIBRARY;
+  if (library && !sockets) flags |= TARGET_FLAG.CLIENT_LIBRARY_PLAINTEXT;
+  if (calls) flags |= TARGET_FLAG.CALLS;
+  if (flags !== 0) flags |= TARGET_FLAG.CONTEXTS;
+  if (sockets && writersAreCallers(plan)) flags |= TARGET_FLAG.WRITER_CONTEXT;
+  return flags;
+}
+
+/**
+ * True when whatever writes a request that no probed client writes works for the request it handles. Not so for
+ * hyper's clients: their connections are driven by tasks that outlive the request they were made in.
+ */
+function writersAreCallers(plan: Plan): boolean {
+  if (plan.missing.some(({ hook }) => hook.startsWith('hyper.client'))) return false;
+  if (has(plan, 'hyper_client_call', 'hyper_client_encode')) return true;
+  return !plan.libraries.some(({ name }) => name === 'hyper');
+}
+
+const UNKNOWN_OFFSET = 0xffff;
+
 /** `struct binary_layout`; zero for what the plan has no probes for. */
-export function encodeLayout({ layout, routeTable }: Plan): Buffer {
+export function encodeLayout({ layout, routeTable, clientLayout }: Plan): Buffer {
   const value = Buffer.alloc(binaryLayout.size);
   const put = (field: number, offset: number) => value.writeUInt16LE(offset, field);
   if (layout) {
@@ -74,6 +117,22 @@ export function encodeLayout({ layout, routeTable }: Plan): Buffer {
     put(binaryLayout.bucketLength, routeTable.templateLength);
     put(binaryLayout.arcHeader, routeTable.arcHeader);
   }
+  if (clientLayout) {
+    put(binaryLayout.clientEncodeHead, clientLayout.clientEncodeHead);
+    put(binaryLayout.clientEncodeReqMethod, clientLayout.clientEncodeReqMethod);
+    put(binaryLayout.clientHeadEntries, clientLayout.clientHeadEntries);
+    put(binaryLayout.clientHeadPath, clientLayout.clientHeadPath);
+    put(binaryLayout.clientParseReqMethod, clientLayout.clientParseReqMethod);
+    put(binaryLayout.requestMethod, clientLayout.requestMethod);
+    put(binaryLayout.requestScheme, clientLayout.requestScheme);
+    put(binaryLayout.requestAuthority, clientLayout.requestAuthority);
+    put(binaryLayout.requestPath, clientLayout.requestPath);
+    put(binaryLayout.requestEntries, clientLayout.requestEntries);
+    put(binaryLayout.requestEntriesLength, clientLayout.requestEntriesLength);
+    put(binaryLayout.requestEntriesCapacity, clientLayout.requestEntriesCapacity);
+    put(binaryLayout.requestUrl, clientLayout.requestUrl ?? 0);
+  }
+  put(binaryLayout.futureState, clientLayout?.futureState ?? UNKNOWN_OFFSET);
   return value;
 }
 
@@ -90,13 +149,22 @@ export function encodeU32(value: number): Buffer {
   return bytes;
 }
 
-/** What a process's sockets have carried since its target was written. */
+/** What a process's sockets have carried for one side since its target was written. */
 export interface Carried {
   readonly plaintext: number;
   readonly tls: number;
 }
 
-export function decodeCarried(value: Uint8Array): Carried {
+export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>> {
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
-  return { plaintext: view.getUint32(target.plaintext, true), tls: view.getUint32(target.tls, true) };
+  const at = (offset: number) => view.getUint32(offset, true);
+  return {
+    server: { plaintext: at(target.plaintext), tls: at(target.tls) },
+    client: { plaintext: at(target.clientPlaintext), tls: at(target.clientTls) },
+  };
+}
+
+/** Cookie of a uprobe: the layout, and in the upper half the register that holds a site's datum. */
+export function probeCookie(layoutIndex: number, register = 0): bigint {
+  return (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) | BigInt(layoutIndex);
 }

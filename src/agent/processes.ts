@@ -5,15 +5,16 @@ import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
 import type { FileIdentity, Process, ProcessSource } from '../process/process.ts';
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
+import type { ClientContext } from '../spans/client-spans.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
-import { type Carried, decodeCarried, encodeFileKey, encodeU32 } from './kernel-values.ts';
+import { type Carried, decodeCarried, encodeFileKey, encodeU32, SIDES, type Side } from './kernel-values.ts';
 import type { Program, Programs } from './programs.ts';
 import type { Tracing } from './tracing.ts';
 
 /** After its end a process's last events are still on their way. */
 const LINGER_MS = 5_000;
 
-interface Traced extends ProcessContext {
+interface Traced extends ProcessContext, ClientContext {
   readonly program: Program;
   readonly of: Process;
   readonly keys: readonly Uint8Array[];
@@ -44,7 +45,7 @@ export class Processes {
     return this.#options.table.targets.size;
   }
 
-  readonly contextOf = (pid: number): ProcessContext | undefined => this.#traced.get(pid);
+  readonly contextOf = (pid: number): (ProcessContext & ClientContext) | undefined => this.#traced.get(pid);
 
   /** All that run now. Throws the first UserError when `strict`. */
   async start(strict: boolean): Promise<void> {
@@ -71,13 +72,13 @@ export class Processes {
     this.#apply(this.#options.table.onExec(pid), pid);
   }
 
-  /** A client begins TLS with a program whose TLS probes are parked. */
-  onTls(pid: number): void {
+  /** TLS begins with a program whose TLS probes of that side are parked. */
+  onTls(pid: number, side: Side): void {
     const traced = this.#traced.get(pid);
     if (this.#closed || !traced) return;
     const { program, of } = traced;
     try {
-      if (this.#options.programs.unparkTls(program, of.executable.openPath)) this.#rewrite(program);
+      if (this.#options.programs.unparkTls(program, side, of.executable.openPath)) this.#rewrite(program);
     } catch (error) {
       this.#report(of, error); // the process may be gone by now; the next one that begins TLS tries again
     }
@@ -85,16 +86,23 @@ export class Processes {
 
   /** To be called about once a second: parks TLS probes that nothing has needed so far. */
   parkIdleTls(): void {
+    for (const side of SIDES) {
+      for (const [program, { plaintext, tls }] of this.#carriedBy(side)) {
+        if (tls > 0 || plaintext < PLAINTEXT_REQUESTS) continue;
+        this.#options.programs.parkTls(program, side);
+        this.#rewrite(program);
+      }
+    }
+  }
+
+  /** By the programs whose TLS probes of this side are attached. */
+  #carriedBy(side: Side): Map<Program, Carried> {
     const carried = new Map<Program, Carried>();
     for (const [pid, { program, of }] of this.#traced) {
-      if (program.tls !== 'attached' || this.#options.table.targets.get(pid) !== of) continue;
-      carried.set(program, add(carried.get(program), this.#carried(pid)));
+      if (program.tls[side] !== 'attached' || this.#options.table.targets.get(pid) !== of) continue;
+      carried.set(program, add(carried.get(program), this.#carried(pid)[side]));
     }
-    for (const [program, { plaintext, tls }] of carried) {
-      if (tls > 0 || plaintext < PLAINTEXT_REQUESTS) continue;
-      this.#options.programs.parkTls(program);
-      this.#rewrite(program);
-    }
+    return carried;
   }
 
   onExit(pid: number): void {
@@ -137,6 +145,8 @@ export class Processes {
       keys,
       process: tracedProcess(process, details, facts, resource),
       scope: program.scope,
+      callScope: program.callScope,
+      wireScope: program.wireScope,
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
     tracing.kernel.map('targets').update(encodeU32(process.pid), program.target);
@@ -159,9 +169,9 @@ export class Processes {
     programs.forget(executable);
   }
 
-  #carried(pid: number): Carried {
+  #carried(pid: number): Readonly<Record<Side, Carried>> {
     const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
-    return value ? decodeCarried(value) : { plaintext: 0, tls: 0 };
+    return value ? decodeCarried(value) : { server: NOTHING_CARRIED, client: NOTHING_CARRIED };
   }
 
   /** Gives the kernel side the program's target as it is now, for each process and file of it. */
@@ -189,7 +199,9 @@ export class Processes {
   }
 }
 
-/** So many plaintext requests without any TLS make a server that doesn't use its TLS. */
+const NOTHING_CARRIED: Carried = { plaintext: 0, tls: 0 };
+
+/** So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS. */
 const PLAINTEXT_REQUESTS = 1_000;
 
 const add = (a: Carried | undefined, b: Carried): Carried =>

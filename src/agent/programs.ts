@@ -7,7 +7,7 @@ import { makePlan } from '../plan/make-plan.ts';
 import { type Plan, PROGRAMS, type ProgramName, type Tier } from '../plan/plan.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
-import { encodeLayout, encodeTarget, encodeU32 } from './kernel-values.ts';
+import { encodeLayout, encodeTarget, encodeU32, probeCookie, SIDES, type Side } from './kernel-values.ts';
 import type { Tracing } from './tracing.ts';
 
 /** A binary whose probes are attached. */
@@ -15,23 +15,33 @@ export interface Program {
   readonly plan: Plan;
   /** `struct target` for each process that runs it; another one while its TLS probes are parked. */
   readonly target: Uint8Array;
+  /** Of its SERVER spans; of CLIENT spans of known callers; of CLIENT spans that only bytes tell of. */
   readonly scope: Scope;
-  readonly tls: 'none' | 'attached' | 'parked';
+  readonly callScope: Scope;
+  readonly wireScope: Scope;
+  readonly tls: Readonly<Record<Side, TlsState>>;
 }
+
+/** Of the probes that only TLS connections of that side need. */
+type TlsState = 'none' | 'attached' | 'parked';
 
 interface Attached extends Program {
   target: Uint8Array;
-  tls: Program['tls'];
+  readonly tls: Record<Side, TlsState>;
   readonly name: string;
   readonly layoutIndex: number;
   readonly links: readonly Link[];
-  /** Of the probes that only TLS connections need. */
-  tlsLinks: readonly Link[];
+  readonly tlsLinks: Record<Side, readonly Link[]>;
 }
 
-/** hyper's parser and encoder: in `auto`, for what the sockets can't show. */
-const TLS_PROGRAMS: readonly ProgramName[] = ['hyper_server_parse', 'hyper_server_encode'];
-const OTHER_PROGRAMS = PROGRAMS.filter((program) => !TLS_PROGRAMS.includes(program));
+/** hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. */
+const TLS_PROGRAMS: Readonly<Record<Side, readonly ProgramName[]>> = {
+  server: ['hyper_server_parse', 'hyper_server_encode'],
+  client: ['hyper_client_parse'],
+};
+const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
+  SIDES.every((side) => !TLS_PROGRAMS[side].includes(program)),
+);
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
 
@@ -76,35 +86,40 @@ export class Programs implements Disposable {
     this.#byFile.delete(key);
     if (!program) return;
     this.#ready.delete(key);
-    detach([...program.links, ...program.tlsLinks]);
+    detach(allLinks(program));
   }
 
   /**
-   * A trap costs 0.7 µs a hit, also where the program only finds that the sockets show all: a server that can
-   * speak TLS and doesn't gets rid of it. Changes `program.target`.
+   * A trap costs 0.7 µs a hit, also where the program only finds that the sockets show all: a server (or client)
+   * that can speak TLS and doesn't gets rid of it. Changes `program.target`.
    */
-  parkTls(program: Program): void {
+  parkTls(program: Program, side: Side): void {
     const attached = this.#attachedOf(program);
-    if (attached?.tls !== 'attached') return;
-    detach(attached.tlsLinks);
-    attached.tlsLinks = [];
-    attached.tls = 'parked';
-    attached.target = this.#target(attached, true);
-    this.#log.info(`${attached.name}: no TLS seen so far: its TLS probes are parked`);
+    if (attached?.tls[side] !== 'attached') return;
+    detach(attached.tlsLinks[side]);
+    attached.tlsLinks[side] = [];
+    attached.tls[side] = 'parked';
+    attached.target = this.#target(attached);
+    this.#log.info(`${attached.name}: no TLS seen so far: the TLS probes of its ${side} side are parked`);
   }
 
   /**
    * True when `program.target` has changed. `path` opens the binary now: the process by which it was opened
    * first may be gone.
    */
-  unparkTls(program: Program, path: string): boolean {
+  unparkTls(program: Program, side: Side, path: string): boolean {
     const attached = this.#attachedOf(program);
-    if (attached?.tls !== 'parked') return false;
-    attached.tlsLinks = this.#attachProbes(TLS_PROGRAMS, attached.plan, path, attached.layoutIndex);
-    attached.tls = 'attached';
-    attached.target = this.#target(attached, false);
+    if (attached?.tls[side] !== 'parked') return false;
+    attached.tlsLinks[side] = this.#attachProbes(
+      TLS_PROGRAMS[side],
+      attached.plan,
+      path,
+      attached.layoutIndex,
+    );
+    attached.tls[side] = 'attached';
+    attached.target = this.#target(attached);
     this.#log.info(
-      `${attached.name}: TLS begins: its probes are back; requests of this moment may be missing`,
+      `${attached.name}: TLS begins: the probes of its ${side} side are back; requests of this moment may be missing`,
     );
     return true;
   }
@@ -113,12 +128,16 @@ export class Programs implements Disposable {
     return [...this.#ready.values()].find((attached) => attached === program);
   }
 
-  #target({ plan, layoutIndex }: { plan: Plan; layoutIndex: number }, parked: boolean): Uint8Array {
-    return encodeTarget(plan, this.#tier, layoutIndex, this.#tracing.socketTier, parked);
+  #target({ plan, layoutIndex, tls }: Pick<Attached, 'plan' | 'layoutIndex' | 'tls'>): Uint8Array {
+    return encodeTarget(plan, layoutIndex, {
+      tier: this.#tier,
+      socketTier: this.#tracing.socketTier,
+      parked: { server: tls.server === 'parked', client: tls.client === 'parked' },
+    });
   }
 
   [Symbol.dispose](): void {
-    for (const program of this.#ready.values()) detach([...program.links, ...program.tlsLinks]);
+    for (const program of this.#ready.values()) detach(allLinks(program));
     this.#ready.clear();
     this.#byFile.clear();
   }
@@ -140,17 +159,25 @@ export class Programs implements Disposable {
     const elapsed = Math.round(performance.now() - started);
     this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
     for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
-    const target = this.#target({ plan, layoutIndex }, false);
-    const parkable = this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks.length > 0;
-    const tls = parkable ? 'attached' : 'none';
-    return { plan, target, scope: scopeOf(plan), tls, name, layoutIndex, links, tlsLinks };
+    const parkable = (side: Side): TlsState =>
+      this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks[side].length > 0 ? 'attached' : 'none';
+    const tls = { server: parkable('server'), client: parkable('client') };
+    const target = this.#target({ plan, layoutIndex, tls });
+    return { plan, target, ...scopesOf(plan), tls, name, layoutIndex, links, tlsLinks };
   }
 
-  #attachTls(plan: Plan, path: string, layoutIndex: number, others: readonly Link[]): Link[] {
+  #attachTls(
+    plan: Plan,
+    path: string,
+    layoutIndex: number,
+    others: readonly Link[],
+  ): Record<Side, readonly Link[]> {
+    const links: Record<Side, readonly Link[]> = { server: [], client: [] };
     try {
-      return this.#attachProbes(TLS_PROGRAMS, plan, path, layoutIndex);
+      for (const side of SIDES) links[side] = this.#attachProbes(TLS_PROGRAMS[side], plan, path, layoutIndex);
+      return links;
     } catch (error) {
-      detach(others);
+      detach([...others, ...links.server]);
       throw error;
     }
   }
@@ -162,8 +189,10 @@ export class Programs implements Disposable {
       for (const program of programs) {
         const sites = plan.probes.filter((probe) => probe.program === program);
         if (sites.length === 0) continue;
-        const cookie = BigInt(layoutIndex);
-        const uprobes = sites.map(({ fileOffset }) => ({ offset: fileOffset, cookie }));
+        const uprobes = sites.map(({ fileOffset, register }) => ({
+          offset: fileOffset,
+          cookie: probeCookie(layoutIndex, register),
+        }));
         links.push(this.#tracing.kernel.attachUprobes(program, path, uprobes));
       }
       return links;
@@ -177,6 +206,8 @@ export class Programs implements Disposable {
 function detach(links: readonly Link[]): void {
   for (const link of links) link[Symbol.dispose]();
 }
+
+const allLinks = ({ links, tlsLinks }: Attached) => [...links, ...SIDES.flatMap((side) => tlsLinks[side])];
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
 
@@ -197,14 +228,19 @@ function describe(plan: Plan): string {
   return `${sources}; ${plan.probes.length} probes`;
 }
 
-/** Libraries that serve HTTP, the most telling first. */
+/** Libraries that serve HTTP, and that call, the most telling first. */
 const SERVERS = ['hyper', 'actix-http', 'ntex-http', 'tiny_http', 'async-h1', 'may_minihttp'];
+const CALLERS = ['reqwest', 'hyper-util', 'hyper'];
+const WRITERS = ['ureq'];
 
 /** The instrumentation scope is the library that was instrumented, so that a user sees which it is. */
-function scopeOf(plan: Plan): Scope {
-  for (const name of SERVERS) {
-    const library = plan.libraries.find((candidate) => candidate.name === name);
-    if (library) return { name, version: library.version };
-  }
-  return { name: 'otel-rust-agent', version: undefined };
+function scopesOf(plan: Plan): Pick<Program, 'scope' | 'callScope' | 'wireScope'> {
+  const firstOf = (names: readonly string[]): Scope => {
+    for (const name of names) {
+      const library = plan.libraries.find((candidate) => candidate.name === name);
+      if (library) return { name, version: library.version };
+    }
+    return { name: 'otel-rust-agent', version: undefined };
+  };
+  return { scope: firstOf(SERVERS), callScope: firstOf(CALLERS), wireScope: firstOf(WRITERS) };
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import type { Loss } from '../cli/status.ts';
 import type { Config } from '../config.ts';
 import { COUNTER } from '../events/layout.ts';
 import { probeTracepoint, readKernelBtf } from '../kernel/features.ts';
@@ -30,6 +31,14 @@ const LOSSES = [
   ['ambiguous routes', COUNTER.ROUTE_UNKNOWN],
 ] as const;
 
+/** Why client spans have no parent: enum orphan. */
+const ORPHANS = [
+  ['no task', COUNTER.NO_TASK],
+  ['no request in its task', COUNTER.NO_CONTEXT],
+  ['several requests in its task', COUNTER.CONTEXT_SHARED],
+  ['caller unknown', COUNTER.CALL_UNLINKED],
+] as const;
+
 /** The loaded kernel side with its tracepoints attached. Disposing detaches everything. */
 export class Tracing implements Disposable {
   readonly kernel: Kernel;
@@ -57,9 +66,18 @@ export class Tracing implements Disposable {
     }
   }
 
-  losses(): { name: string; count: number }[] {
+  losses(): Loss[] {
+    return this.#read(LOSSES);
+  }
+
+  /** Client requests without a parent by reason. No loss: most programs also make requests of their own accord. */
+  orphans(): Loss[] {
+    return this.#read(ORPHANS);
+  }
+
+  #read(named: readonly (readonly [name: string, index: number])[]): Loss[] {
     const counters = this.kernel.map('counters');
-    return LOSSES.map(([name, index]) => ({ name, count: sumOfCpus(counters.lookup(encodeU32(index))) }));
+    return named.map(([name, index]) => ({ name, count: sumOfCpus(counters.lookup(encodeU32(index))) }));
   }
 
   [Symbol.dispose](): void {

@@ -1,24 +1,45 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createDecoder, type EventHandlers, formatV6 } from './events.ts';
+import { formatV6 } from './address.ts';
+import { createDecoder, type EventHandlers, type RequestEvent } from './events.ts';
 import {
+  eventCall as C,
+  CALL_PATH,
+  eventCallEnd as E,
   EVENT_FLAG,
   EVENT_KIND,
   EVENT_SOURCE,
   eventHeader as H,
   eventRequest as Q,
+  eventClientResponse as R,
   eventResponse as S,
 } from './layout.ts';
+
+const HANDLERS: readonly (keyof EventHandlers)[] = [
+  'request',
+  'piece',
+  'headDropped',
+  'response',
+  'closed',
+  'exec',
+  'exit',
+  'panic',
+  'tls',
+  'call',
+  'clientRequest',
+  'clientResponse',
+  'clientClosed',
+  'callEnd',
+  'unknown',
+];
 
 type Call = readonly [name: string, ...values: unknown[]];
 
 function decode(record: Buffer, before = 0): Call {
   const calls: Call[] = [];
   const handlers = Object.fromEntries(
-    ['request', 'piece', 'headDropped', 'response', 'closed', 'exec', 'exit', 'panic', 'tls', 'unknown'].map(
-      (name) => [name, (...values: unknown[]) => void calls.push([name, ...values])],
-    ),
+    HANDLERS.map((name) => [name, (...values: unknown[]) => void calls.push([name, ...values])]),
   );
   const bytes = Buffer.concat([Buffer.alloc(before, 0xee), record]);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -72,6 +93,7 @@ test('a request, wherever it lies', () => {
         socket: 6,
         source: 'library',
         tls: true,
+        resend: false,
         traceId0: 0x01020304,
         traceId1: 0x05060708,
         traceId2: 0x090a0b0c,
@@ -128,6 +150,103 @@ test('a closed connection', () => {
   assert.deepEqual(decode(bytes), ['closed', { ...HEADER, routes: ['/a'], exiting: true, lost: true }]);
 });
 
+test('a client begins TLS, or one of its own does', () => {
+  const bytes = record(EVENT_KIND.TLS, H.size);
+  assert.deepEqual(decode(bytes), ['tls', HEADER, false]);
+  bytes.writeUInt16LE(EVENT_FLAG.CLIENT, H.flags);
+  assert.deepEqual(decode(bytes), ['tls', HEADER, true]);
+});
+
+function call(authority: string, path: string): Buffer {
+  const bytes = record(EVENT_KIND.CALL, C.size + authority.length + path.length);
+  bytes.write('0102030405060708090a0b0c0d0e0fff', C.traceId, 'hex');
+  bytes.write('1112131415161718', C.spanId, 'hex');
+  bytes.write('2122232425262728', C.parentId, 'hex');
+  bytes.writeUInt8(1, C.traceFlags);
+  bytes.writeUInt8(2, C.method);
+  bytes.writeUInt8(1, C.scheme);
+  bytes.writeUInt8(3, C.orphan);
+  bytes.writeUInt16LE(authority.length, C.authoritySize);
+  bytes.writeUInt16LE(path.length, C.pathSize);
+  bytes.writeUInt16LE(authority.length, C.fullAuthoritySize);
+  bytes.writeUInt16LE(path.length, C.fullPathSize);
+  bytes.write(authority + path, C.size, 'latin1');
+  return bytes;
+}
+
+test('a call', () => {
+  const bytes = call('a.example:80', '/\xe9?q');
+  const expected = {
+    ...HEADER,
+    traceId0: 0x01020304,
+    traceId1: 0x05060708,
+    traceId2: 0x090a0b0c,
+    traceId3: 0x0d0e0fff,
+    spanId0: 0x11121314,
+    spanId1: 0x15161718,
+    parentId0: 0x21222324,
+    parentId1: 0x25262728,
+    traceFlags: 1,
+    method: 2,
+    scheme: 1,
+    orphan: 3,
+    authority: 'a.example:80',
+    path: '/\xe9?q',
+    cut: false,
+  };
+  assert.deepEqual(decode(bytes, 8), ['call', expected]);
+  bytes.writeUInt16LE(CALL_PATH + 1, C.fullPathSize);
+  assert.deepEqual(decode(bytes), ['call', { ...expected, cut: true }]);
+});
+
+test("a client's request on the wire", () => {
+  const bytes = request(EVENT_KIND.CLIENT_REQUEST, 'GET');
+  bytes.writeUInt16LE(EVENT_FLAG.RESEND, H.flags);
+  const [name, event] = decode(bytes);
+  const { resend, socket, head, tls } = event as RequestEvent;
+  assert.deepEqual([name, resend, socket, head, tls], ['clientRequest', true, 6, 'GET', false]);
+});
+
+test("a client's response, and the end of its connection", () => {
+  const head = 'HTTP/1.1 302 x\r\n\r\n';
+  const bytes = record(EVENT_KIND.CLIENT_RESPONSE, R.size + head.length);
+  bytes.writeBigUInt64LE(9n, R.call);
+  bytes.write('0a000009', R.peerAddress, 'hex');
+  bytes.writeUInt16LE(2, R.family);
+  bytes.writeUInt16LE(5000, R.peerPort);
+  bytes.writeUInt16LE(302, R.status);
+  bytes.writeUInt16LE(104, R.error);
+  bytes.writeUInt16LE(head.length, R.dataSize);
+  bytes.write(head, R.size, 'latin1');
+  const peer = { peerAddress: '10.0.0.9', peerPort: 5000 };
+  const expected = {
+    ...HEADER,
+    ...peer,
+    call: 9,
+    status: 302,
+    error: 104,
+    exiting: false,
+    lost: false,
+    head,
+  };
+  assert.deepEqual(decode(bytes, 8), ['clientResponse', expected]);
+  bytes.writeUInt16LE(EVENT_KIND.CLIENT_CLOSED, H.kind);
+  bytes.writeUInt16LE(EVENT_FLAG.EXITING | EVENT_FLAG.LOST, H.flags);
+  assert.deepEqual(decode(bytes), ['clientClosed', { ...expected, exiting: true, lost: true }]);
+});
+
+test('the end of a call', () => {
+  const bytes = record(EVENT_KIND.CALL_END, E.size);
+  for (const field of [E.state, E.written, E.givenUp, E.spawned]) bytes.writeUInt8(1, field);
+  bytes.writeUInt16LE(2, E.connects);
+  bytes.writeUInt16LE(1, E.established);
+  bytes.writeUInt16LE(111, E.connectError);
+  bytes.writeUInt16LE(443, E.connectPort);
+  const flags = { state: 1, written: true, givenUp: true, spawned: true };
+  const connects = { connects: 2, established: 1, connectError: 111, connectPort: 443 };
+  assert.deepEqual(decode(bytes), ['callEnd', { ...HEADER, ...flags, ...connects }]);
+});
+
 test('processes', () => {
   assert.deepEqual(decode(record(EVENT_KIND.EXEC, H.size)), ['exec', HEADER]);
   assert.deepEqual(decode(record(EVENT_KIND.EXIT, H.size)), ['exit', HEADER]);
@@ -141,12 +260,17 @@ test('a record that is too short for its kind, or of no kind, is unknown', () =>
       assert.equal(decode(record(kind, 40).subarray(0, size))[0], 'unknown');
   assert.equal(decode(record(EVENT_KIND.REQUEST, Q.size - 1))[0], 'unknown');
   assert.equal(decode(record(EVENT_KIND.RESPONSE, S.routeText - 1))[0], 'unknown');
+  assert.equal(decode(record(EVENT_KIND.CALL, C.size - 1))[0], 'unknown');
+  assert.equal(decode(record(EVENT_KIND.CLIENT_REQUEST, Q.size - 1))[0], 'unknown');
+  assert.equal(decode(record(EVENT_KIND.CLIENT_RESPONSE, R.size - 1))[0], 'unknown');
+  assert.equal(decode(record(EVENT_KIND.CLIENT_CLOSED, R.size - 1))[0], 'unknown');
+  assert.equal(decode(record(EVENT_KIND.CALL_END, E.size - 1))[0], 'unknown');
 });
 
 test('any bytes: one call, no exception', () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 0, max: 12 }),
+      fc.integer({ min: 0, max: 16 }),
       fc.uint8Array({ minLength: 40, maxLength: 700 }),
       (kind, bytes) => {
         const any = Buffer.from(bytes);

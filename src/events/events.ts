@@ -1,31 +1,41 @@
+import { AddressTexts } from './address.ts';
 import {
+  type CallEndEvent,
+  type CallEvent,
+  type ClientResponseEvent,
+  readCall,
+  readCallEnd,
+  readClientResponse,
+} from './client-events.ts';
+import {
+  eventCall as C,
+  eventCallEnd as E,
   EVENT_FLAG,
   EVENT_KIND,
   EVENT_SOURCE,
   eventHeader as H,
   MAX_ROUTES,
   eventRequest as Q,
+  eventClientResponse as R,
   eventResponse as S,
 } from './layout.ts';
+import { type EventHeader, readHeader, u64 } from './record.ts';
 
-/** `number` fields that were 64 bits: counters and nanoseconds since boot, exact below 2^53 (104 days in ns). */
-export interface EventHeader {
-  readonly timeNs: number;
-  readonly connection: number;
-  /** Tokio task id, 0 when none or unknown. */
-  readonly task: number;
-  readonly pid: number;
-  readonly tid: number;
-  readonly sequence: number;
-}
+export type { CallEndEvent, CallEvent, ClientResponseEvent } from './client-events.ts';
+export type { EventHeader } from './record.ts';
 
 /** Identifiers as big-endian 32-bit words, signed. */
 export interface RequestEvent extends EventHeader {
   readonly startNs: number;
-  /** Number of the socket's connection; the same as `connection` when the socket tier reports. */
+  /**
+   * Number of the socket's connection; the same as `connection` when the socket tier reports. Of a client: number
+   * of the call, 0 when nothing is known of one.
+   */
   readonly socket: number;
   readonly source: 'socket' | 'library';
   readonly tls: boolean;
+  /** Of a client: the call was written before, on a connection that failed. */
+  readonly resend: boolean;
   readonly traceId0: number;
   readonly traceId1: number;
   readonly traceId2: number;
@@ -78,8 +88,13 @@ export interface EventHandlers {
   readonly exec: (event: EventHeader) => void;
   readonly exit: (event: EventHeader) => void;
   readonly panic: (event: EventHeader) => void;
-  /** A client begins TLS with a process whose TLS probes are parked. */
-  readonly tls: (event: EventHeader) => void;
+  /** TLS begins with a process whose TLS probes for that side are parked; `client`: the process is the client. */
+  readonly tls: (event: EventHeader, client: boolean) => void;
+  readonly call: (event: CallEvent) => void;
+  readonly clientRequest: (event: RequestEvent) => void;
+  readonly clientResponse: (event: ClientResponseEvent) => void;
+  readonly clientClosed: (event: ClientResponseEvent) => void;
+  readonly callEnd: (event: CallEndEvent) => void;
   /** A record that no version of events.h explains. */
   readonly unknown: (kind: number, size: number) => void;
 }
@@ -96,13 +111,21 @@ export function createDecoder(handlers: EventHandlers) {
     if (size < (SMALLEST[kind] ?? Number.POSITIVE_INFINITY)) handlers.unknown(kind, size);
     else if (kind === EVENT_KIND.REQUEST) handlers.request(readRequest(view, bytes, at, addresses));
     else if (kind === EVENT_KIND.RESPONSE) handlers.response(readResponse(view, bytes, at));
+    else if (kind === EVENT_KIND.CALL) handlers.call(readCall(view, bytes, at));
+    else if (kind === EVENT_KIND.CLIENT_REQUEST)
+      handlers.clientRequest(readRequest(view, bytes, at, addresses));
+    else if (kind === EVENT_KIND.CLIENT_RESPONSE)
+      handlers.clientResponse(readClientResponse(view, bytes, at, addresses));
+    else if (kind === EVENT_KIND.CLIENT_CLOSED)
+      handlers.clientClosed(readClientResponse(view, bytes, at, addresses));
+    else if (kind === EVENT_KIND.CALL_END) handlers.callEnd(readCallEnd(view, at));
     else if (kind === EVENT_KIND.CLOSED) handlers.closed(readClosed(view, bytes, at));
     else if (kind === EVENT_KIND.HEAD_PIECE) handlers.piece(readPiece(view, bytes, at));
     else if (kind === EVENT_KIND.HEAD_DROPPED) handlers.headDropped(u64(view, at + H.connection));
     else if (kind === EVENT_KIND.EXEC) handlers.exec(readHeader(view, at));
     else if (kind === EVENT_KIND.EXIT) handlers.exit(readHeader(view, at));
     else if (kind === EVENT_KIND.PANIC) handlers.panic(readHeader(view, at));
-    else handlers.tls(readHeader(view, at));
+    else handlers.tls(readHeader(view, at), hasFlag(view, at, EVENT_FLAG.CLIENT));
   };
 }
 
@@ -117,7 +140,15 @@ const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
   [EVENT_KIND.EXIT]: H.size,
   [EVENT_KIND.PANIC]: H.size,
   [EVENT_KIND.TLS]: H.size,
+  [EVENT_KIND.CALL]: C.size,
+  [EVENT_KIND.CLIENT_REQUEST]: Q.size,
+  [EVENT_KIND.CLIENT_RESPONSE]: R.size,
+  [EVENT_KIND.CLIENT_CLOSED]: R.size,
+  [EVENT_KIND.CALL_END]: E.size,
 });
+
+const hasFlag = (view: DataView, at: number, flag: number) =>
+  (view.getUint16(at + H.flags, true) & flag) !== 0;
 
 function readPiece(view: DataView, bytes: Buffer, at: number): PieceEvent {
   return {
@@ -125,21 +156,6 @@ function readPiece(view: DataView, bytes: Buffer, at: number): PieceEvent {
     head: headText(view, bytes, at),
     overlap: view.getUint16(at + Q.dataOverlap, true),
     headSize: view.getUint32(at + Q.headSize, true),
-  };
-}
-
-function u64(view: DataView, at: number): number {
-  return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
-}
-
-function readHeader(view: DataView, at: number): EventHeader {
-  return {
-    timeNs: u64(view, at + H.timeNs),
-    connection: u64(view, at + H.connection),
-    task: u64(view, at + H.task),
-    pid: view.getUint32(at + H.tgid, true),
-    tid: view.getUint32(at + H.tid, true),
-    sequence: view.getUint32(at + H.sequence, true),
   };
 }
 
@@ -161,6 +177,7 @@ function readRequest(view: DataView, bytes: Buffer, at: number, addresses: Addre
     socket: u64(view, at + Q.socket),
     source: view.getUint8(at + Q.source) === EVENT_SOURCE.LIBRARY ? 'library' : 'socket',
     tls: (flags & EVENT_FLAG.TLS) !== 0,
+    resend: (flags & EVENT_FLAG.RESEND) !== 0,
     traceId0: view.getInt32(at + Q.traceId, false),
     traceId1: view.getInt32(at + Q.traceId + 4, false),
     traceId2: view.getInt32(at + Q.traceId + 8, false),
@@ -216,52 +233,4 @@ function readClosed(view: DataView, bytes: Buffer, at: number): ClosedEvent {
     exiting: (flags & EVENT_FLAG.EXITING) !== 0,
     lost: (flags & EVENT_FLAG.LOST) !== 0,
   };
-}
-
-const AF_INET = 2;
-const AF_INET6 = 10;
-const REMEMBERED = 4096;
-
-/** Texts of IP addresses. Peers repeat: the last few thousand IPv4 texts are kept. */
-class AddressTexts {
-  readonly #known = new Map<number, string>();
-
-  read(view: DataView, at: number, family: number): string | undefined {
-    if (family === AF_INET) return this.#v4(view.getUint32(at, false));
-    if (family !== AF_INET6) return undefined;
-    // ::ffff:a.b.c.d is an IPv4 peer of a socket that listens on both (RFC 4291 §2.5.5.2).
-    const mapped =
-      view.getUint32(at, false) === 0 &&
-      view.getUint32(at + 4, false) === 0 &&
-      view.getUint32(at + 8, false) === 0xffff;
-    return mapped ? this.#v4(view.getUint32(at + 12, false)) : formatV6(view, at);
-  }
-
-  #v4(word: number): string {
-    let text = this.#known.get(word);
-    if (text === undefined) {
-      text = `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`;
-      if (this.#known.size >= REMEMBERED) this.#known.clear();
-      this.#known.set(word, text);
-    }
-    return text;
-  }
-}
-
-/** RFC 5952: lower case, no leading zeros, the first longest run of two or more zero groups is `::`. */
-export function formatV6(view: DataView, at: number): string {
-  const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(at + 2 * i, false));
-  let start = -1;
-  let length = 1;
-  for (let i = 0; i < 8; i++) {
-    let end = i;
-    while (end < 8 && groups[end] === 0) end++;
-    if (end - i > length) {
-      start = i;
-      length = end - i;
-    }
-  }
-  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(':');
-  if (start < 0) return hex(groups);
-  return `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
 }

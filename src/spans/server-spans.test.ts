@@ -39,6 +39,7 @@ const request = (more: Partial<RequestEvent> = {}): RequestEvent => ({
   socket: 1,
   source: 'socket',
   tls: false,
+  resend: false,
   traceId0: 1,
   traceId1: 2,
   traceId2: 3,

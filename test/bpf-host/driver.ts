@@ -110,6 +110,11 @@ function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
     exit: (event) => add({ kind: 'exit', event }),
     panic: (event) => add({ kind: 'panic', event }),
     tls: (event) => add({ kind: 'tls', event }),
+    call: (event) => assert.fail(`record of a call: ${event.connection}`),
+    clientRequest: (event) => assert.fail(`record of a client's request: ${event.connection}`),
+    clientResponse: (event) => assert.fail(`record of a client's response: ${event.connection}`),
+    clientClosed: (event) => assert.fail(`record of a client's connection: ${event.connection}`),
+    callEnd: (event) => assert.fail(`record of a call's end: ${event.connection}`),
     unknown: (kind, size) => assert.fail(`record of unknown kind ${kind}, ${size} bytes`),
   });
   return (record) => {

@@ -1,0 +1,407 @@
+import type { CallEndEvent, CallEvent, ClientResponseEvent, RequestEvent } from '../events/events.ts';
+import {
+  type ClientFacts,
+  clientAttributes,
+  type Headers,
+  HTTP_METHODS,
+  isKnownMethod,
+} from './client-attributes.ts';
+import {
+  AGENT_STOPPED,
+  AGENT_TIMEOUT,
+  type ClientEnd,
+  CONNECTION_CLOSED,
+  CONNECTION_LOST,
+  callEnd,
+  closedEnd,
+  PROCESS_EXIT,
+} from './client-end.ts';
+import { type ClientTarget, callTarget, wireTarget, withoutCredentials } from './client-url.ts';
+import type { WallClock } from './clock.ts';
+import { OpenTable } from './open-table.ts';
+import { Redirects } from './redirects.ts';
+import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
+import { pushResponseHeaders, spanName } from './server-attributes.ts';
+import { attributeKey, type Scope, SPAN_KIND, type SpanRecord, STATUS, type TracedProcess } from './span.ts';
+import { splitHost } from './url.ts';
+
+/** What the CLIENT spans of one process need to know of it. */
+export interface ClientContext {
+  readonly process: TracedProcess;
+  /** Of requests whose caller is known. */
+  readonly callScope: Scope;
+  /** Of requests that only their bytes tell of. */
+  readonly wireScope: Scope;
+}
+
+export interface ClientSpanOptions {
+  readonly clock: WallClock;
+  readonly contextOf: (pid: number) => ClientContext | undefined;
+  readonly emit: (span: SpanRecord) => void;
+  readonly knownMethods: ReadonlySet<string>;
+  readonly captureRequest: ReadonlySet<string> | undefined;
+  readonly captureResponse: ReadonlySet<string> | undefined;
+  /** A request without an answer for so long is given up. */
+  readonly timeoutNs: number;
+}
+
+/** Every way a client request or its span is lost here. All only grow. */
+export interface ClientSpanLosses {
+  malformedHeads: number;
+  /** Requests of calls whose beginning is not known, with nothing else to make a span of. */
+  requestsWithoutCall: number;
+  unmatchedResponses: number;
+  unknownProcess: number;
+  openLimit: number;
+  /** Spans whose `url.full` lacks its end. */
+  cutUrls: number;
+}
+
+const END_REASON = attributeKey('otel_rust.end_reason');
+
+/** The attempt under way of one request. Identifiers as in an event. */
+interface OpenRequest extends ClientFacts {
+  readonly process: TracedProcess;
+  readonly scope: Scope;
+  readonly pid: number;
+  readonly traceId0: number;
+  readonly traceId1: number;
+  readonly traceId2: number;
+  readonly traceId3: number;
+  spanId0: number;
+  spanId1: number;
+  readonly parentId0: number;
+  readonly parentId1: number;
+  readonly traceFlags: number;
+  startNs: number;
+  /** That carries it; 0 when it was not written yet. */
+  connection: number;
+  /** How that connection ended. */
+  closed: ClientEnd | undefined;
+  /** Its target is not known to the end. */
+  cut: boolean;
+  method: string | undefined;
+  target: ClientTarget;
+  resends: number;
+  peerAddress: string | undefined;
+  peerPort: number;
+  version: string | undefined;
+  requestHeaders: Headers | undefined;
+}
+
+/** Open requests are bounded: about 1 KB each. */
+const MAX_OPEN = 50_000;
+const MAX_IGNORED = 10_000;
+const PIPELINE = 4096;
+/** Requests of one connection that the kernel side lets be open. */
+const MAX_UNANSWERED = 64;
+/** Power of two. Calls end in about the order in which they begin. */
+const ENDED = 16_384;
+
+const keyOf = (connection: number, sequence: number) => connection * PIPELINE + (sequence % PIPELINE);
+
+/** Makes CLIENT spans: of calls, which their callers begin and end, and of requests seen on the wire alone. */
+export class ClientSpans {
+  readonly losses: ClientSpanLosses = {
+    malformedHeads: 0,
+    requestsWithoutCall: 0,
+    unmatchedResponses: 0,
+    unknownProcess: 0,
+    openLimit: 0,
+    cutUrls: 0,
+  };
+  readonly #options: ClientSpanOptions;
+  readonly #calls = new OpenTable<OpenRequest>();
+  /** By connection and sequence. */
+  readonly #wire = new OpenTable<OpenRequest>();
+  /** Calls and wire requests (negative) without a span: their responses are expected. */
+  readonly #ignored = new Set<number>();
+  /** Numbers of calls that have ended, by their lower bits: one never begins again. */
+  readonly #ended = new Float64Array(ENDED);
+  readonly #redirects = new Redirects();
+
+  constructor(options: ClientSpanOptions) {
+    this.#options = options;
+  }
+
+  get openCount(): number {
+    return this.#calls.size + this.#wire.size;
+  }
+
+  call(event: CallEvent): void {
+    const call = event.connection;
+    if (this.#hasBegun(call)) return;
+    const context = this.#admit(event.pid, call);
+    if (!context) return;
+    const target = callTarget(event.scheme, event.authority, event.path);
+    const open = openRequest(event, context.process, context.callScope, target);
+    open.method = HTTP_METHODS[event.method];
+    open.resends = this.#redirects.resends(event, target);
+    open.cut = event.cut;
+    this.#calls.set(call, open);
+  }
+
+  request(event: RequestEvent): void {
+    const call = event.socket;
+    const head = this.#headOf(event);
+    if (call === 0) {
+      this.#wireRequest(event, head, this.#wire, keyOf(event.connection, event.sequence));
+      return;
+    }
+    const open = this.#calls.get(call);
+    if (open) this.#written(open, event, head);
+    else if (this.#hasBegun(call)) return;
+    else if (event.head === '') {
+      this.losses.requestsWithoutCall++;
+      this.#ignore(call);
+    } else this.#wireRequest(event, head, this.#calls, call);
+  }
+
+  response(event: ClientResponseEvent): void {
+    const open = this.#takeAnswered(event);
+    if (!open) return;
+    open.peerAddress ??= event.peerAddress;
+    open.peerPort ||= event.peerPort;
+    this.#redirects.note(event, open.target, event.status, event.head, open.resends);
+    const { status } = event;
+    this.#finish(open, event.timeNs, status, status >= 400 ? `${status}` : undefined, undefined, event.head);
+  }
+
+  /** A call's library may try again; a request that is only seen on the wire has ended. */
+  closed(event: ClientResponseEvent): void {
+    const end = event.lost ? CONNECTION_LOST : event.exiting ? PROCESS_EXIT : closedEnd(event.error);
+    const open = event.call === 0 ? undefined : this.#calls.get(event.call);
+    if (open && !event.lost && open.connection === event.connection) open.closed = end;
+    for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
+      const key = keyOf(event.connection, i);
+      const request = this.#wire.take(key);
+      if (request) this.#giveUp(request, event.timeNs, end);
+      else this.#ignored.delete(-key);
+    }
+  }
+
+  callEnd(event: CallEndEvent): void {
+    const open = this.#takeCall(event.connection);
+    if (!open) {
+      this.#ignored.delete(event.connection);
+      return;
+    }
+    const host = splitHost(withoutCredentials(open.target.authority))?.host;
+    const evidence = { scheme: open.target.scheme, host, closed: open.closed };
+    this.#giveUp(open, event.timeNs, callEnd(event, evidence));
+  }
+
+  processEnded(pid: number, timeNs: number): void {
+    this.#giveUpAll(timeNs, PROCESS_EXIT, (open) => open.pid === pid);
+  }
+
+  /** To be called about once a second. */
+  expire(nowNs: number): void {
+    const limit = nowNs - this.#options.timeoutNs;
+    this.#giveUpAll(nowNs, AGENT_TIMEOUT, (open) => open.startNs <= limit);
+  }
+
+  /** Ends what is open when the agent stops. */
+  stop(nowNs: number): void {
+    this.#giveUpAll(nowNs, AGENT_STOPPED, () => true);
+  }
+
+  #giveUpAll(timeNs: number, end: ClientEnd, which: (open: OpenRequest) => boolean): void {
+    for (const [call, open] of this.#calls.entries()) {
+      if (!which(open)) continue;
+      this.#takeCall(call);
+      this.#giveUp(open, timeNs, end);
+    }
+    for (const [key, open] of this.#wire.entries()) {
+      if (!which(open)) continue;
+      this.#wire.take(key);
+      this.#giveUp(open, timeNs, end);
+    }
+  }
+
+  #hasBegun(call: number): boolean {
+    return this.#calls.get(call) !== undefined || this.#hasEnded(call) || this.#ignored.has(call);
+  }
+
+  #hasEnded(call: number): boolean {
+    return this.#ended[call & (ENDED - 1)] === call;
+  }
+
+  #takeCall(call: number): OpenRequest | undefined {
+    const open = this.#calls.take(call);
+    if (open) this.#ended[call & (ENDED - 1)] = call;
+    return open;
+  }
+
+  #takeAnswered({ call, connection, sequence }: ClientResponseEvent): OpenRequest | undefined {
+    const key = keyOf(connection, sequence);
+    const open = call === 0 ? this.#wire.take(key) : this.#takeCall(call);
+    if (open) return open;
+    if (this.#ignored.delete(call === 0 ? -key : call)) return undefined;
+    if (call === 0 || !this.#hasEnded(call)) this.losses.unmatchedResponses++;
+    return undefined;
+  }
+
+  #ignore(key: number): void {
+    if (this.#ignored.size >= MAX_IGNORED) this.#ignored.clear();
+    this.#ignored.add(key);
+  }
+
+  /** The process of a new request; `key`: under which its response is ignored when there is none, or no room. */
+  #admit(pid: number, key: number): ClientContext | undefined {
+    const context = this.#options.contextOf(pid);
+    if (context && this.openCount < MAX_OPEN) return context;
+    if (context) this.losses.openLimit++;
+    else this.losses.unknownProcess++;
+    this.#ignore(key);
+    return undefined;
+  }
+
+  #headOf({ head, headSize }: RequestEvent): RequestHead | undefined {
+    if (head === '') return undefined;
+    return parseRequestHead(head, head.length >= headSize, this.#options.captureRequest);
+  }
+
+  /** A request without its caller, or one whose call's beginning was lost. */
+  #wireRequest(
+    event: RequestEvent,
+    head: RequestHead | undefined,
+    table: OpenTable<OpenRequest>,
+    key: number,
+  ): void {
+    const ignoredKey = table === this.#calls ? key : -key;
+    if (!head) {
+      this.losses.malformedHeads++;
+      this.#ignore(ignoredKey);
+      return;
+    }
+    const context = this.#admit(event.pid, ignoredKey);
+    if (!context) return;
+    const target = wireTarget(head.method, head.target, head.host ?? '', event.tls);
+    const scope = table === this.#calls ? context.callScope : context.wireScope;
+    const open = openRequest(event, context.process, scope, target);
+    open.startNs = event.startNs;
+    open.resends = this.#redirects.resends(event, target);
+    open.method = head.method;
+    open.cut = isCut(event, head);
+    writtenOn(open, event, head);
+    table.set(key, open);
+  }
+
+  /** The head of a call goes out, perhaps once more. */
+  #written(open: OpenRequest, event: RequestEvent, head: RequestHead | undefined): void {
+    if (event.resend) {
+      this.#giveUp(open, event.startNs, open.closed ?? CONNECTION_CLOSED);
+      open.spanId0 = event.spanId0;
+      open.spanId1 = event.spanId1;
+      open.startNs = event.startNs;
+      open.resends++;
+    }
+    if (head) {
+      open.method ??= head.method;
+      if (open.cut && head.target.startsWith('/')) {
+        open.target = { ...open.target, path: head.target };
+        open.cut = isCut(event, head);
+      }
+    }
+    writtenOn(open, event, head);
+  }
+
+  #giveUp(open: OpenRequest, timeNs: number, end: ClientEnd): void {
+    this.#finish(open, timeNs, 0, end.failed ? end.reason : undefined, end, '');
+  }
+
+  #finish(
+    open: OpenRequest,
+    endNs: number,
+    status: number,
+    error: string | undefined,
+    end: ClientEnd | undefined,
+    responseHead: string,
+  ): void {
+    const { clock, emit, knownMethods, captureResponse } = this.#options;
+    const attributes = clientAttributes(open, knownMethods, status, error);
+    const headers =
+      captureResponse && responseHead !== '' && parseResponseHeaders(responseHead, captureResponse);
+    if (headers) pushResponseHeaders(attributes, headers);
+    if (end) attributes.push(END_REASON, end.reason);
+    if (open.cut) this.losses.cutUrls++;
+    const startsAt = clock.at(open.startNs);
+    const endsAt = clock.at(Math.max(endNs, open.startNs));
+    emit({
+      process: open.process,
+      scope: open.scope,
+      kind: SPAN_KIND.client,
+      name: spanName(open.method ?? '', isKnownMethod(open.method, knownMethods), undefined),
+      traceId0: open.traceId0,
+      traceId1: open.traceId1,
+      traceId2: open.traceId2,
+      traceId3: open.traceId3,
+      spanId0: open.spanId0,
+      spanId1: open.spanId1,
+      parentId0: open.parentId0,
+      parentId1: open.parentId1,
+      parentIsRemote: false,
+      traceState: undefined,
+      traceFlags: open.traceFlags,
+      startUnixSeconds: startsAt.seconds,
+      startNanoseconds: startsAt.nanoseconds,
+      endUnixSeconds: endsAt.seconds,
+      endNanoseconds: endsAt.nanoseconds,
+      status: error === undefined ? STATUS.unset : STATUS.error,
+      statusMessage: end?.message,
+      attributes,
+      events: undefined,
+    });
+  }
+}
+
+function openRequest(
+  event: CallEvent | RequestEvent,
+  process: TracedProcess,
+  scope: Scope,
+  target: ClientTarget,
+): OpenRequest {
+  return {
+    process,
+    scope,
+    pid: event.pid,
+    traceId0: event.traceId0,
+    traceId1: event.traceId1,
+    traceId2: event.traceId2,
+    traceId3: event.traceId3,
+    spanId0: event.spanId0,
+    spanId1: event.spanId1,
+    parentId0: event.parentId0,
+    parentId1: event.parentId1,
+    traceFlags: event.traceFlags,
+    startNs: event.timeNs,
+    connection: 0,
+    closed: undefined,
+    cut: false,
+    method: undefined,
+    target,
+    resends: 0,
+    peerAddress: undefined,
+    peerPort: 0,
+    version: undefined,
+    requestHeaders: undefined,
+  };
+}
+
+/** hyper's encoder writes 1.1 unless the caller sets 1.0 on its request, which a record without a head hides. */
+function writtenOn(open: OpenRequest, event: RequestEvent, head: RequestHead | undefined): void {
+  open.connection = event.connection;
+  open.closed = undefined;
+  open.peerAddress = event.peerAddress;
+  open.peerPort = event.peerPort;
+  open.version = head?.version ?? '1.1';
+  open.requestHeaders = head?.captured;
+}
+
+/** The capture ended inside the request line. */
+function isCut(event: RequestEvent, { method, target }: RequestHead): boolean {
+  return (
+    event.head.length < event.headSize && method.length + target.length + 1 >= event.head.trimStart().length
+  );
+}

@@ -1,0 +1,57 @@
+import type { EventHeader } from '../events/events.ts';
+import { type ClientTarget, comparableUrl, rawUrl } from './client-url.ts';
+import { parseResponseHeaders } from './request-head.ts';
+import { text } from './server-attributes.ts';
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const LOCATION: ReadonlySet<string> = new Set(['location']);
+/** Nobody who follows a redirect waits so long. */
+const MAX_AGE_NS = 60e9;
+const MAX_EXPECTED = 4096;
+
+interface Expected {
+  readonly resends: number;
+  readonly untilNs: number;
+}
+
+/**
+ * Redirects that their callers may follow. A request counts as one's resend when the same task makes it to exactly
+ * the URL it was sent to: a program that fetches that URL itself right afterwards is taken for a client that does.
+ */
+export class Redirects {
+  /** By process, task and URL, oldest first. */
+  readonly #expected = new Map<string, Expected>();
+
+  /** `resends`: of the request that was redirected. */
+  note(caller: EventHeader, from: ClientTarget, status: number, head: string, resends: number): void {
+    if (!REDIRECTS.has(status) || head === '') return;
+    const [location] = parseResponseHeaders(head, LOCATION)?.get('location') ?? [];
+    const url = location === undefined ? undefined : comparableUrl(text(location), rawUrl(from));
+    if (url === undefined) return;
+    this.#forgetOldest(caller.timeNs);
+    const key = keyOf(caller, url);
+    this.#expected.delete(key);
+    this.#expected.set(key, { resends: resends + 1, untilNs: caller.timeNs + MAX_AGE_NS });
+  }
+
+  /** How often this request has been sent before in another form; 0 for most. */
+  resends(caller: EventHeader, target: ClientTarget): number {
+    if (this.#expected.size === 0) return 0;
+    const url = comparableUrl(rawUrl(target));
+    if (url === undefined) return 0;
+    const key = keyOf(caller, url);
+    const expected = this.#expected.get(key);
+    this.#expected.delete(key);
+    return expected && expected.untilNs > caller.timeNs ? expected.resends : 0;
+  }
+
+  #forgetOldest(nowNs: number): void {
+    for (const [key, { untilNs }] of this.#expected) {
+      if (untilNs > nowNs && this.#expected.size < MAX_EXPECTED) return;
+      this.#expected.delete(key);
+    }
+  }
+}
+
+/** Code outside any task belongs to its thread. */
+const keyOf = ({ pid, task, tid }: EventHeader, url: string) => `${pid}:${task === 0 ? -tid : task}:${url}`;
