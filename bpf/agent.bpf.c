@@ -6,11 +6,14 @@
 #include "maps.h"
 #include "task.h"
 #include "emit.h"
+#include "context.h"
+#include "call.h"
 #include "framing.h"
-#include "http1_server.h"
+#include "http1.h"
 #include "socket.bpf.h"
 #include "hyper.bpf.h"
 #include "axum.bpf.h"
+#include "client.bpf.h"
 #include "process.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -18,9 +18,10 @@ static __always_inline void submit(void *record, __u64 size) {
   if (bpf_ringbuf_output(&ring, record, size, BPF_RB_NO_WAKEUP)) count(COUNTER_RING_FULL);
 }
 
-static __always_inline void emit_process(__u16 kind, __u64 task) {
+static __always_inline void emit_process(__u16 kind, __u64 task, __u16 flags) {
   struct event_process e = {};
   fill_header(&e.header, kind, bpf_ktime_get_ns());
+  e.header.flags = flags;
   e.header.task = task;
   submit(&e, sizeof e);
 }
@@ -48,11 +49,12 @@ static __always_inline int start_trace(struct event_request *r, const struct hea
     random_bytes(r->trace_id, 4);
     __builtin_memset(r->parent_id, 0, 8);
   }
+  random_bytes(r->span_id, 2);
+  r->trace_flags = has_parent ? h->trace_flags & ~1 : 0;
   if (!sample(how, r->trace_id)) {
     count(COUNTER_UNSAMPLED);
     return 0;
   }
-  random_bytes(r->span_id, 2);
   r->trace_flags = 1 | (has_parent ? h->trace_flags & ~1 : 0);
   r->header.flags |= has_parent ? FLAG_HAS_PARENT : 0;
   return 1;
@@ -71,57 +73,6 @@ static __always_inline void emit_head_dropped(__u64 now, __u64 connection) {
   submit(&e, sizeof e);
 }
 
-// ---- which connection a task works for: routes and, later, parents ----
-
-// A fresh entry is copied from here: it is too large for the stack.
-static const struct task_connection NO_REQUESTS = {};
-
-static __always_inline void task_request(__u32 tgid, __u64 task, __u64 connection) {
-  struct task_key key = {.task = task, .tgid = tgid};
-  if (!task) return;
-  struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
-  if (!t) {
-    if (bpf_map_update_elem(&tasks, &key, &NO_REQUESTS, BPF_NOEXIST)) count(COUNTER_MAP_FULL);
-    t = bpf_map_lookup_elem(&tasks, &key);
-    if (!t) return;
-    t->connection = connection;
-  }
-  if (t->connection != connection) {
-    if (t->open > 0) t->shared = 1;
-    t->connection = connection;
-    t->open = 0;
-    t->routes.count = t->routes.text_size = 0;
-  }
-  t->open++;
-}
-
-static __always_inline void task_forget(__u32 tgid, __u64 task, __u64 connection) {
-  struct task_key key = {.task = task, .tgid = tgid};
-  if (!task) return;
-  struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
-  if (t && t->connection == connection) bpf_map_delete_elem(&tasks, &key);
-}
-
-// The routes that belong to the connection's first unanswered request.
-static __always_inline void take_routes(struct event_response *e, __u32 tgid, __u64 task, __u64 connection) {
-  struct task_key key = {.task = task, .tgid = tgid};
-  if (!task) return;
-  struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
-  if (!t) return;
-  struct routes *r = &t->routes;
-  if (t->shared || t->connection != connection) {
-    if (r->count) count(COUNTER_ROUTE_UNKNOWN);
-    return;
-  }
-  if (t->open > 0) t->open--;
-  if (!r->count) return;
-  e->route_count = r->count > MAX_ROUTES ? 0 : r->count; // beyond: forgotten
-  e->route_text_size = r->text_size;
-  __builtin_memcpy(e->route_size, r->size, sizeof e->route_size);
-  __builtin_memcpy(e->route_text, r->text, ROUTE_TEXT);
-  r->count = r->text_size = 0;
-}
-
 static __always_inline struct event_response *begin_response(struct scratch *s, __u16 kind, __u64 now,
                                                              __u64 connection, __u64 task, __u32 sequence) {
   struct event_response *e = &s->response;
@@ -137,14 +88,4 @@ static __always_inline void submit_response(struct event_response *e) {
   __u32 text = e->route_text_size;
   if (text > ROUTE_TEXT) text = ROUTE_TEXT;
   submit(e, __builtin_offsetof(struct event_response, route_text) + text);
-}
-
-// `owner`: the number under which the task knows the connection.
-static __always_inline void emit_closed(struct scratch *s, __u64 now, __u64 connection, __u64 owner, __u32 tgid,
-                                        __u64 task, __u32 sequence, __u16 flags) {
-  struct event_response *e = begin_response(s, EVENT_CLOSED, now, connection, task, sequence);
-  e->header.tgid = tgid;
-  e->header.flags = flags;
-  take_routes(e, tgid, task, owner);
-  submit_response(e);
 }

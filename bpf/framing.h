@@ -170,12 +170,11 @@ static __always_inline void emit_piece(struct feed *f, __u64 connection) {
 }
 
 // Sends the record of a complete head whose header and addresses are filled in; 0 when it is not sampled.
-static __always_inline int submit_request(struct feed *f) {
-  struct scratch *s = f->s;
+static __always_inline int submit_request(struct scratch *s) {
   struct event_request *r = &s->request;
   __u32 size = s->scan.end;
   if (!start_trace(r, &s->scan.head)) {
-    if (s->sent) emit_head_dropped(f->now, r->header.connection);
+    if (s->sent) emit_head_dropped(s->now, r->header.connection);
     return 0;
   }
   r->head_size = s->total + size;

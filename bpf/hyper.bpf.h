@@ -41,8 +41,9 @@ static __always_inline void library_request(struct library_connection *l, struct
   r->socket = l->socket;
   r->source = SOURCE_LIBRARY;
   put_addresses(r, &l->addresses);
-  l->sampled = submit_request(f);
-  if (f->target->flags & TARGET_ROUTES) task_request(tgid, f->task, l->id);
+  f->s->now = f->now;
+  l->sampled = submit_request(f->s);
+  if (f->target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(tgid, f->task, l->id, r);
   l->received++;
   l->head_start_ns = 0;
   // The peer has reset the connection before its request was read: nothing can be answered.
@@ -57,14 +58,14 @@ static long library_step(__u32 index, struct feed *f) {
     return 1;
   }
   if (f->s->have < WINDOW) return 0;
-  emit_piece(f, f->library);
+  if (!f->client) emit_piece(f, f->library);
   slide_window(f);
   return 0;
 }
 
-static __always_inline int parse_head(__u64 pointer, __u64 size, struct feed *f) {
+static __always_inline int parse_head(__u64 pointer, __u64 size, struct feed *f, int response) {
   if (size > 1 << 20) return HEAD_BAD;
-  begin_head(f, 0);
+  begin_head(f, response);
   f->s->pointer = pointer;
   f->s->left = size;
   f->s->result = HEAD_BAD;
@@ -105,7 +106,7 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   struct feed f = {.target = target, .task = task, .now = bpf_ktime_get_ns(), .library = l->id};
   f.s = scratch_take();
   if (!f.s) return 0;
-  int result = parse_head(pointer, size, &f);
+  int result = parse_head(pointer, size, &f, 0);
   if (result == HEAD_DONE) {
     library_request(l, &f, tgid);
   } else {
@@ -139,7 +140,7 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   __u64 now = bpf_ktime_get_ns();
   struct event_response *e = begin_response(s, EVENT_RESPONSE, now, c->id, c->task, c->received - 1);
   e->status = status;
-  if (target->flags & TARGET_ROUTES) take_routes(e, tgid, c->task, c->id);
+  if (target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) take_routes(e, tgid, c->task, c->id);
   if (c->sampled) submit_response(e);
   scratch_give(s);
   return 0;

@@ -46,12 +46,22 @@ struct half {
   __u8 unused[5];
 };
 
-enum role { ROLE_NEW = 0, ROLE_SERVER, ROLE_TLS, ROLE_OTHER };
+enum role { ROLE_NEW = 0, ROLE_SERVER, ROLE_TLS, ROLE_OTHER, ROLE_CLIENT };
 
+// Which call a request belongs to, and where its caller keeps it.
+struct call_place {
+  __u64 id;     // number of the call, 0: none
+  __u64 caller; // task, see caller_key
+  __u32 slot;
+  __u32 unused;
+};
+
+// `rx` and `tx` are what this process reads and writes; whose requests they are, `role` says.
 struct connection {
   __u64 id;
   __u64 head_start_ns;
-  __u64 task; // the task that has read the last request
+  __u64 task; // the task that has read (client: written) the last request, or that connects
+  struct call_place call; // client: of the last request
   __u64 sampled; // bit `sequence % 64`
   __u64 heads;   // HEAD requests, likewise
   struct half rx;
@@ -62,7 +72,7 @@ struct connection {
   __u8 role;
   __u8 closed;
   __u8 connect; // the last request is CONNECT; 2: bytes came behind it
-  __u8 unused;
+  __u8 looks;   // how often a connection of another kind was looked at again
 };
 
 // An incomplete head between two reads (rx) or writes (tx).
@@ -88,8 +98,19 @@ struct addresses {
   __u16 unused;
 };
 
+// The span that a task or thread works under: the parent of its client requests.
+struct context {
+  __u32 ids[6]; // trace id and span id, big-endian bytes
+  __u8 flags;   // W3C trace flags
+  __u8 known;
+  __u8 handed;  // by a blocking client, for one call
+  __u8 unused[5];
+};
+
 // What the thread has read last from a socket: the connection under a library's parser.
 struct thread {
+  struct context context; // of the request it handles, when it reads from blocking sockets
+  __u64 context_connection;
   __u64 connection;
   __u64 task;
   struct addresses addresses;
@@ -105,7 +126,6 @@ struct task_key {
   __u32 unused;
 };
 
-// The connection whose requests a task handles.
 // The routers that a request has passed. Room for two texts: each is bounded on its own.
 struct routes {
   __u16 count;
@@ -133,10 +153,17 @@ struct route_lookup {
   __u8 bucket[BUCKET_BYTES];
 };
 
+#define WAITING 4
+
+// The connection whose requests a task handles.
 struct task_connection {
   __u64 connection;
   __s32 open; // unanswered requests
   __u32 shared;
+  __u32 waiting_count; // beyond WAITING: some are forgotten
+  __u32 unused;
+  struct context context;          // of the first unanswered request, else of the last
+  struct context waiting[WAITING]; // of pipelined ones behind it
   struct routes routes;
   struct route_lookup lookup;
 };
@@ -163,6 +190,52 @@ struct library_connection {
   __u8 unused[3];
 };
 
+// A request on its way from its caller to a connection.
+struct client_call {
+  struct call_place place;
+  __u64 path;      // pointer of the URI's path
+  __u32 ids[6];    // trace id and span id
+  __u32 parent[2]; // span id, 0: none
+  __u8 sampled;
+  __u8 trace_flags;
+  __u8 scheme;
+  __u8 pending; // in `drivers`: encoded, but not yet written
+  __u32 unused;
+};
+
+#define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed
+
+struct open_call {
+  __u64 id;
+  __u64 key;  // of `calls`
+  __u64 path; // pointer of the URI's path: the caller's future holds it until its end
+};
+
+// A task's (or thread's) calls, and what it has seen of connections since the first of them began.
+struct caller {
+  __u64 open; // by bit: waiting for their response
+  __u64 answered;
+  struct open_call calls[CALL_SLOTS];
+  __u16 connects;
+  __u16 established;
+  __u16 connect_error;
+  __u16 connect_port;
+  __u8 spawned;
+  __u8 given_up;
+  __u8 unused[6];
+};
+
+// A connection of hyper's client under TLS.
+struct client_connection {
+  struct call_place call;
+  __u64 id;
+  __u32 sequence;
+  __u8 open;
+  __u8 sampled;
+  __u8 tls;
+  __u8 unused;
+};
+
 RING(ring, 16 << 20);
 MAP(targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
 MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
@@ -181,6 +254,15 @@ MAP(library_connections, BPF_MAP_TYPE_HASH, 65536, struct library_key, struct li
 MAP(library_sockets, BPF_MAP_TYPE_HASH, 65536, __u64, struct library_key);
 // Sockets that closed a moment ago, by number: a request may still be on its way from read to parser.
 MAP(closed_sockets, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, __u8);
+// Contexts that tasks were born with. There is no hook on a task's end: the least used are forgotten.
+MAP(born, BPF_MAP_TYPE_LRU_HASH, 65536, struct task_key, struct context);
+// By a pointer that moves with the request: its HeaderMap's entries, or its URI's path.
+MAP(calls, BPF_MAP_TYPE_LRU_HASH, 32768, struct library_key, struct client_call);
+MAP(callers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct caller);
+MAP(drivers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct client_call);
+MAP(client_connections, BPF_MAP_TYPE_LRU_HASH, 16384, struct library_key, struct client_connection);
+// Blocking clients: contexts by the pointer of the URL's text.
+MAP(handoffs, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, struct context);
 STORAGE(connections, BPF_MAP_TYPE_SK_STORAGE, struct connection);
 STORAGE(partial_heads, BPF_MAP_TYPE_SK_STORAGE, struct partials);
 STORAGE(threads, BPF_MAP_TYPE_TASK_STORAGE, struct thread);
@@ -192,10 +274,12 @@ const volatile __u32 sampler_parent_unsampled = SAMPLER_OFF;
 const volatile __u64 sampler_ratio = 0; // of the last 8 bytes of the trace id, upper 63 bits: sampled below
 const volatile __u32 extract_traceparent = 1;
 const volatile __u32 capture_response_heads = 0;
+const volatile __u32 capture_client_heads = 0;
 const volatile __u32 has_preempt_guard = 0;
 const volatile __u32 scratch_slots = 64;
 
 __u64 next_connection = 1;
+__u64 next_call = 1;
 
 static __always_inline void count(__u32 which) {
   __u64 *value = bpf_map_lookup_elem(&counters, &which);
@@ -203,3 +287,4 @@ static __always_inline void count(__u32 which) {
 }
 
 static __always_inline __u64 new_connection_id(void) { return __sync_fetch_and_add(&next_connection, 1); }
+static __always_inline __u64 new_call_id(void) { return __sync_fetch_and_add(&next_call, 1); }

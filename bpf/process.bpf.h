@@ -16,7 +16,7 @@ int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linu
   } else {
     bpf_map_delete_elem(&targets, &tgid);
   }
-  emit_process(EVENT_EXEC, 0);
+  emit_process(EVENT_EXEC, 0, 0);
   return 0;
 }
 
@@ -25,7 +25,7 @@ int BPF_PROG(process_exit, struct task_struct *process) {
   __u64 pid_tgid = bpf_get_current_pid_tgid();
   __u32 tgid = pid_tgid >> 32;
   if (tgid != (__u32)pid_tgid || !bpf_map_lookup_elem(&targets, &tgid)) return 0;
-  emit_process(EVENT_EXIT, 0);
+  emit_process(EVENT_EXIT, 0, 0);
   return 0;
 }
 
@@ -34,7 +34,7 @@ int rust_panic(struct pt_regs *ctx) {
   __u32 tgid;
   guard_begin();
   struct target *target = current_target(&tgid);
-  if (target) emit_process(EVENT_PANIC, current_task_id(target));
+  if (target) emit_process(EVENT_PANIC, current_task_id(target), 0);
   guard_end();
   return 0;
 }

@@ -56,12 +56,24 @@ struct scratch {
   __u32 left;    // bytes of this read or write that are not consumed
   __u32 result;  // enum head_result of the library's steps
   __u64 pointer; // user address of the next of them, 0 when they can't be read
+  __u64 now;
+  __u64 task;
+  __u32 target_flags;
+  __u32 blocking; // the socket's reads and writes wait
   struct scan scan;
   // The record that is being made; data follows either kind directly.
   union {
     struct {
       __u8 unused_record[sizeof(struct event_response) - sizeof(struct event_request)];
       struct event_request request;
+    };
+    struct {
+      __u8 unused_call[sizeof(struct event_response) - sizeof(struct event_call)];
+      struct event_call call;
+    };
+    struct {
+      __u8 unused_client[sizeof(struct event_response) - sizeof(struct event_client_response)];
+      struct event_client_response client_response;
     };
     struct event_response response;
   };
@@ -72,7 +84,10 @@ struct scratch {
 struct feed {
   struct scratch *s;
   struct connection *c;
+  struct half *requests;  // the half that carries them
+  struct half *responses;
   struct partials *partials;
+  __u64 client; // whose side this is
   struct target *target;
   struct sock *sk;
   __u64 library; // number of the library's connection, 0 for a socket's

@@ -129,6 +129,7 @@ struct in6_addr {
 #define AF_INET 2
 #define AF_INET6 10
 #define MSG_PEEK 2
+#define MSG_DONTWAIT 0x40
 #define PF_KTHREAD 0x00200000
 
 enum {
@@ -187,6 +188,7 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	int sk_err;
 };
 
 struct super_block {

@@ -2,7 +2,7 @@
 // nothing; their types carry kind and sizes.
 #pragma once
 
-#define HOST_MAPS 16
+#define HOST_MAPS 32
 #define HOST_BUCKETS 512
 
 struct node {

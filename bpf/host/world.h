@@ -73,12 +73,12 @@ static void reset_world(void) {
   host_map_limit = 0;
   host_loop_limit = ~0u;
   host_task.flags = 0;
-  next_connection = 1;
+  next_connection = next_call = 1;
   sampler_root = sampler_parent_sampled = SAMPLER_ON;
   sampler_parent_unsampled = SAMPLER_OFF;
   sampler_ratio = 0;
   extract_traceparent = has_preempt_guard = 1;
-  capture_response_heads = 0;
+  capture_response_heads = capture_client_heads = 0;
   run_thread(1, 1, 0);
 }
 

@@ -1,0 +1,132 @@
+// Client requests between their caller and the connection that carries them.
+#pragma once
+
+#define NO_SLOT CALL_SLOTS
+
+// Ids and sampling of a client span under `parent` (0: a root). Gives 0 when the sampler leaves it out.
+static __always_inline int start_client_trace(__u32 *ids, __u32 *parent_id, __u8 *flags, const struct context *parent) {
+  __u32 how = sampler_root;
+  if (parent) {
+    __builtin_memcpy(ids, parent->ids, 16);
+    __builtin_memcpy(parent_id, parent->ids + TRACE_ID_WORDS, 8);
+    how = parent->flags & 1 ? sampler_parent_sampled : sampler_parent_unsampled;
+    *flags = parent->flags & ~1;
+  } else {
+    random_bytes((__u8 *)ids, 4);
+    parent_id[0] = parent_id[1] = 0;
+    *flags = 0;
+  }
+  random_bytes((__u8 *)(ids + TRACE_ID_WORDS), 2);
+  if (!sample(how, (__u8 *)ids)) {
+    count(COUNTER_UNSAMPLED);
+    return 0;
+  }
+  *flags |= 1;
+  return 1;
+}
+
+static const struct caller NO_CALLS = {};
+
+static __always_inline struct caller *caller_of(__u32 tgid, __u64 caller) {
+  struct task_key key = {.task = caller, .tgid = tgid};
+  return bpf_map_lookup_elem(&callers, &key);
+}
+
+#define ALL_SLOTS ((1ULL << CALL_SLOTS) - 1)
+
+static __always_inline __u64 lowest_bit(__u64 bits) { return bits & -bits; }
+
+// Of a single bit below 1 << 16; without branches, each of which the verifier would walk.
+static __always_inline __u32 bit_index(__u64 bit) {
+  return ((bit & 0xff00) + 0xffff) >> 16 << 3 | ((bit & 0xf0f0) + 0xffff) >> 16 << 2 |
+         ((bit & 0xcccc) + 0xffff) >> 16 << 1 | ((bit & 0xaaaa) + 0xffff) >> 16;
+}
+
+// The caller needs to hear no more of this call than that its future is gone. The connection's thread and the
+// caller's meet here: the bit is never gone from both sets.
+static __always_inline void call_answered(__u32 tgid, const struct call_place *place) {
+  if (!place->id || place->slot >= CALL_SLOTS) return;
+  struct caller *c = caller_of(tgid, place->caller);
+  if (!c) return;
+  __u64 bit = 1ULL << place->slot;
+  if (c->calls[place->slot & (CALL_SLOTS - 1)].id != place->id || !(c->open & bit)) return;
+  __sync_fetch_and_or(&c->answered, bit);
+  __sync_fetch_and_and(&c->open, ~bit);
+}
+
+static __always_inline void free_call(struct caller *c, __u64 bit) {
+  __sync_fetch_and_and(&c->open, ~bit);
+  __sync_fetch_and_and(&c->answered, ~bit);
+}
+
+// Remembers a call for its end; the number of its place, or NO_SLOT.
+static __always_inline __u32 add_open_call(__u32 tgid, __u64 caller, __u64 id, __u64 pointer, __u64 path) {
+  struct task_key key = {.task = caller, .tgid = tgid};
+  struct caller *c = bpf_map_lookup_elem(&callers, &key);
+  if (!c) {
+    bpf_map_update_elem(&callers, &key, &NO_CALLS, BPF_NOEXIST);
+    c = bpf_map_lookup_elem(&callers, &key);
+    if (!c) {
+      count(COUNTER_MAP_FULL);
+      return NO_SLOT;
+    }
+  }
+  if (!c->open) {
+    c->connects = c->established = c->connect_error = c->connect_port = 0;
+    c->spawned = c->given_up = 0;
+  }
+  __u64 bit = lowest_bit(~(c->open | c->answered) & ALL_SLOTS);
+  if (!bit) bit = lowest_bit(c->answered); // its future lives elsewhere
+  if (!bit) return NO_SLOT;
+  __u32 slot = bit_index(bit) & (CALL_SLOTS - 1);
+  c->calls[slot].id = id;
+  c->calls[slot].key = pointer;
+  c->calls[slot].path = path;
+  __sync_fetch_and_and(&c->answered, ~bit);
+  __sync_fetch_and_or(&c->open, bit);
+  return slot;
+}
+
+static __always_inline struct client_call *find_call(__u32 tgid, __u64 pointer) {
+  struct library_key key = {.pointer = pointer, .tgid = tgid};
+  return pointer ? bpf_map_lookup_elem(&calls, &key) : 0;
+}
+
+static __always_inline void remove_call(__u32 tgid, __u64 pointer) {
+  struct library_key key = {.pointer = pointer, .tgid = tgid};
+  bpf_map_delete_elem(&calls, &key);
+}
+
+// The call whose head the current task has encoded last and not yet written.
+static __always_inline struct client_call *take_pending_call(__u32 tgid, __u64 task) {
+  struct task_key key = {.task = caller_key(task), .tgid = tgid};
+  struct client_call *c = bpf_map_lookup_elem(&drivers, &key);
+  if (!c || !c->pending) return 0;
+  c->pending = 0;
+  return c;
+}
+
+static __always_inline void fill_call_ids(struct event_request *r, const struct client_call *c) {
+  __builtin_memcpy(r->trace_id, c->ids, 24); // the span id is next to it
+  __builtin_memcpy(r->parent_id, c->parent, 8);
+  r->trace_flags = c->trace_flags;
+  r->socket = c->place.id;
+}
+
+// ---- connections that callers wait for ----
+
+static __always_inline void connect_begins(__u32 tgid, __u64 task) {
+  struct caller *c = caller_of(tgid, task);
+  if (c) c->connects++;
+}
+
+static __always_inline void connect_ends(__u32 tgid, __u64 task, int error, __u16 port) {
+  struct caller *c = caller_of(tgid, task);
+  if (!c) return;
+  if (!error) {
+    c->established++;
+    return;
+  }
+  c->connect_error = error;
+  c->connect_port = port;
+}

@@ -1,0 +1,447 @@
+// The caller's side of hyper's clients, the connections they write to, and what tasks inherit.
+#pragma once
+
+#define COOKIE_LAYOUT 0xffffffff
+
+static __always_inline struct binary_layout *layout_of(__u64 cookie) {
+  __u32 index = cookie & COOKIE_LAYOUT;
+  return bpf_map_lookup_elem(&layouts, &index);
+}
+
+// By number in x86 encodings. Each load stays by itself: one through a computed pointer is refused.
+#define REGISTER(number, member)                                                                           \
+  case number:                                                                                             \
+    value = ctx->member;                                                                                   \
+    asm volatile("" : "+r"(value));                                                                        \
+    return value
+
+static __always_inline __u64 register_value(const struct pt_regs *ctx, __u32 number) {
+  __u64 value;
+  switch (number) {
+    REGISTER(0, ax);
+    REGISTER(1, cx);
+    REGISTER(2, dx);
+    REGISTER(3, bx);
+    REGISTER(4, sp);
+    REGISTER(5, bp);
+    REGISTER(6, si);
+    REGISTER(7, di);
+    REGISTER(8, r8);
+    REGISTER(9, r9);
+    REGISTER(10, r10);
+    REGISTER(11, r11);
+    REGISTER(12, r12);
+    REGISTER(13, r13);
+    REGISTER(14, r14);
+    REGISTER(15, r15);
+  default:
+    return 0;
+  }
+}
+
+// ---- tasks ----
+
+// A task is made: it works for what its maker works for.
+static __always_inline void task_new(struct pt_regs *ctx) {
+  __u32 tgid;
+  __u8 orphan;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CONTEXTS)) return;
+  struct task_key key = {.task = register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT), .tgid = tgid};
+  if (!key.task) return; // the counter has wrapped: the next one is taken
+  __u64 task = current_task_id(target);
+  struct caller *caller = target->flags & TARGET_CALLS ? caller_of(tgid, caller_key(task)) : 0;
+  if (caller) caller->spawned = 1;
+  struct context *parent = current_context(tgid, task, &orphan);
+  if (!parent) return;
+  struct context copy = *parent;
+  copy.handed = 0;
+  if (bpf_map_update_elem(&born, &key, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+}
+
+// ---- the caller's side ----
+
+#define REQUEST_BYTES 256 // of http::Request: its Parts
+#define REQUEST_MASK (REQUEST_BYTES - 8)
+
+static __always_inline __u64 member(const __u8 *request, __u16 offset) {
+  return *(const __u64 *)(request + (offset & REQUEST_MASK));
+}
+
+static __always_inline __u8 byte_member(const __u8 *request, __u16 offset) {
+  return request[offset & (REQUEST_BYTES - 1)];
+}
+
+static __always_inline __u8 scheme_of(const __u8 *request, __u16 offset) {
+  __u8 tag = byte_member(request, offset), protocol = byte_member(request, offset + 1);
+  if (tag == 0) return SCHEME_NONE;
+  return tag == 1 ? (protocol == 0 ? SCHEME_HTTP : SCHEME_HTTPS) : SCHEME_OTHER;
+}
+
+// Authority, path and query behind the record.
+static __always_inline __u32 read_url(struct scratch *s, __u64 authority, __u64 authority_size, __u64 path,
+                                      __u64 path_size) {
+  struct event_call *e = &s->call;
+  __u32 a = authority_size > CALL_AUTHORITY ? CALL_AUTHORITY : authority_size;
+  __u32 p = path_size > CALL_PATH ? CALL_PATH : path_size;
+  e->full_authority_size = authority_size > 0xffff ? 0xffff : authority_size;
+  e->full_path_size = path_size > 0xffff ? 0xffff : path_size;
+  if (bpf_probe_read_user(s->data, a, (void *)authority)) a = 0;
+  if (bpf_probe_read_user(s->data + a, p, (void *)path)) p = 0;
+  e->authority_size = a;
+  e->path_size = p;
+  return a + p;
+}
+
+// Under which pointer the connection will find the call: the HeaderMap's entries when one more header, Host,
+// finds room without moving them; else the path, which only `/` loses on its way.
+static __always_inline __u64 key_of_call(const __u8 *request, const struct binary_layout *l) {
+  __u64 length = member(request, l->request_entries_length), capacity = member(request, l->request_entries_capacity);
+  return length && length < capacity ? member(request, l->request_entries) : member(request, l->request_path);
+}
+
+static __always_inline void begin_call(struct scratch *s, struct target *target, const struct binary_layout *l,
+                                       __u32 tgid, __u64 request) {
+  const __u8 *r = s->data + WINDOW;
+  struct event_call *e = &s->call;
+  if (bpf_probe_read_user(s->data + WINDOW, REQUEST_BYTES, (void *)request)) {
+    count(COUNTER_READ_FAILED);
+    return;
+  }
+  struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
+  if (c.scheme == SCHEME_NONE) return; // the client refuses it
+  struct library_key key = {.pointer = key_of_call(r, l), .tgid = tgid};
+  __u64 task = current_task_id(target), path = member(r, l->request_path);
+  struct client_call *same = find_call(tgid, key.pointer);
+  if (same && same->place.caller == caller_key(task) && same->path == path) return; // handed through
+  __builtin_memset(e, 0, sizeof *e);
+  fill_header(&e->header, EVENT_CALL, bpf_ktime_get_ns());
+  struct context *parent = current_context(tgid, task, &e->orphan);
+  c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
+  c.place.id = new_call_id();
+  c.place.caller = caller_key(task);
+  c.place.slot = NO_SLOT;
+  c.path = path;
+  if (c.sampled) {
+    c.place.slot = add_open_call(tgid, c.place.caller, c.place.id, key.pointer, path);
+    e->header.connection = c.place.id;
+    e->header.task = task;
+    if (parent) {
+      e->header.flags = FLAG_HAS_PARENT;
+      e->orphan = ORPHAN_NONE;
+    } else {
+      count_orphan(e->orphan);
+    }
+    __builtin_memcpy(e->trace_id, c.ids, 24);
+    __builtin_memcpy(e->parent_id, c.parent, 8);
+    e->trace_flags = c.trace_flags;
+    e->method = byte_member(r, l->request_method);
+    e->scheme = c.scheme;
+    __u64 size = read_url(s, member(r, l->request_authority), member(r, l->request_authority + 8), path,
+                          member(r, l->request_path + 8));
+    if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
+    submit(e, sizeof *e + size);
+  }
+  if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
+}
+
+static __always_inline void client_call(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  struct binary_layout *layout = layout_of(bpf_get_attach_cookie(ctx));
+  if (!layout) return;
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  begin_call(s, target, layout, tgid, ctx->si);
+  scratch_give(s);
+}
+
+// ---- the connection's side ----
+
+static __always_inline struct client_connection *client_connection_of(const struct library_key *key) {
+  struct client_connection *l = bpf_map_lookup_elem(&client_connections, key);
+  if (l) return l;
+  struct client_connection fresh = {};
+  fresh.id = new_connection_id();
+  if (bpf_map_update_elem(&client_connections, key, &fresh, BPF_ANY)) return 0;
+  return bpf_map_lookup_elem(&client_connections, key);
+}
+
+static __always_inline void library_client_request(const struct library_key *key, const struct client_call *call,
+                                                   __u64 task) {
+  struct client_connection *l = client_connection_of(key);
+  struct scratch *s = l ? scratch_take() : 0;
+  if (!s) return;
+  struct event_request *r = &s->request;
+  l->call = call->place;
+  l->open = 1;
+  l->sampled = call->sampled;
+  l->tls = call->scheme == SCHEME_HTTPS;
+  l->sequence++;
+  if (l->sampled) {
+    __builtin_memset(r, 0, sizeof *r);
+    r->start_ns = bpf_ktime_get_ns();
+    fill_header(&r->header, EVENT_CLIENT_REQUEST, r->start_ns);
+    r->header.connection = l->id;
+    r->header.task = task;
+    r->header.sequence = l->sequence - 1;
+    if (l->tls) r->header.flags |= FLAG_TLS;
+    r->source = SOURCE_LIBRARY;
+    fill_call_ids(r, call);
+    submit_head(s, 0);
+  }
+  scratch_give(s);
+}
+
+static __always_inline void leave_pending(__u32 tgid, __u64 task, struct client_call *call) {
+  struct task_key key = {.task = caller_key(task), .tgid = tgid};
+  call->pending = 1;
+  struct client_call *known = bpf_map_lookup_elem(&drivers, &key);
+  if (known) *known = *call;
+  else if (bpf_map_update_elem(&drivers, &key, call, BPF_ANY)) count(COUNTER_MAP_FULL);
+}
+
+static __always_inline void client_encode(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
+  if (!l) return;
+  struct library_key key = {.tgid = tgid};
+  __u64 head = 0, entries = 0, path = 0;
+  if (read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer) ||
+      bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
+      bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path))) {
+    count(COUNTER_READ_FAILED);
+    return;
+  }
+  struct client_call *call = find_call(tgid, entries);
+  __u64 pointer = entries;
+  if (!call) call = find_call(tgid, pointer = path);
+  if (!call) return; // the request is not of a caller we know
+  struct client_call copy = *call;
+  remove_call(tgid, pointer);
+  __u64 task = current_task_id(target);
+  int library = target->flags & TARGET_CLIENT_LIBRARY &&
+                (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
+  if (library) library_client_request(&key, &copy, task);
+  else if (copy.scheme != SCHEME_HTTPS) leave_pending(tgid, task, &copy);
+}
+
+static __always_inline void put_thread_addresses(struct event_client_response *e, __u64 task) {
+  struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  if (thread && thread->connection && thread->task == task) put_client_addresses(e, &thread->addresses);
+}
+
+static __always_inline void library_client_response(struct client_connection *l, struct feed *f, __u32 tgid) {
+  struct scan *scan = &f->s->scan;
+  if (scan->head.status / 100 == 1 && scan->head.status != 101) return;
+  l->open = 0;
+  call_answered(tgid, &l->call);
+  if (!l->sampled) return;
+  struct event_client_response *e =
+      begin_client_response(f->s, EVENT_CLIENT_RESPONSE, f->now, l->id, l->call.id, l->sequence - 1);
+  e->header.task = f->task;
+  e->status = scan->head.status;
+  put_thread_addresses(e, f->task);
+  submit_client_response(e, client_data_size(f->s));
+}
+
+static __always_inline void client_parse(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CLIENT_LIBRARY)) return;
+  struct binary_layout *layout = layout_of(bpf_get_attach_cookie(ctx));
+  if (!layout) return;
+  struct library_key key = {.tgid = tgid};
+  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) return;
+  struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
+  if (!l || !l->open) return;
+  __u64 pointer = 0, size = 0;
+  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) || !size) return;
+  struct feed f = {.target = target, .task = current_task_id(target), .now = bpf_ktime_get_ns(), .library = l->id};
+  f.client = 1;
+  f.s = scratch_take();
+  if (!f.s) return;
+  if (parse_head(pointer, size, &f, 1) == HEAD_DONE) library_client_response(l, &f, tgid);
+  scratch_give(f.s);
+}
+
+// ---- ends without a response ----
+
+#define FUTURE_BYTES 1024
+
+struct path_search {
+  struct scratch *s;
+  __u64 path;
+  __u64 found;
+};
+
+static long search_word(__u32 index, struct path_search *p) {
+  if (*(__u64 *)(p->s->data + (index * 8 & WINDOW_MASK)) != p->path) return 0;
+  p->found = 1;
+  return 1;
+}
+
+struct future_search {
+  struct scratch *s;
+  struct caller *c;
+  __u64 holds; // calls whose path is in the future
+};
+
+// The future holds its URI to the end: the pointer of the path tells whose it is.
+static long search_call(__u32 index, struct future_search *f) {
+  __u64 bit = 1ULL << (index & (CALL_SLOTS - 1));
+  if (!((f->c->open | f->c->answered) & bit)) return 0;
+  struct path_search p = {.s = f->s, .path = f->c->calls[index & (CALL_SLOTS - 1)].path};
+  bpf_loop(FUTURE_BYTES / 8, search_word, &p, 0);
+  if (p.found) f->holds |= bit;
+  return 0;
+}
+
+static __always_inline __u32 read_future(struct scratch *s, __u64 future) {
+  __builtin_memset(s->data, 0, 8);
+  if (!bpf_probe_read_user(s->data, FUTURE_BYTES, (void *)future)) return FUTURE_BYTES;
+  if (!bpf_probe_read_user(s->data, FUTURE_BYTES / 2, (void *)future)) return FUTURE_BYTES / 2;
+  count(COUNTER_READ_FAILED);
+  return 0;
+}
+
+// Bit of the call that the future is of. Of calls with the same URI one that is answered has most likely
+// returned, and one that is not has not.
+static __always_inline __u64 call_of_future(struct caller *c, struct scratch *s, __u8 state) {
+  struct future_search f = {.s = s, .c = c};
+  bpf_loop(CALL_SLOTS, search_call, &f, 0);
+  __u64 first = state == FUTURE_RETURNED ? f.holds & c->answered : f.holds & c->open;
+  return lowest_bit(first ? first : f.holds);
+}
+
+static __always_inline __u8 state_of_future(const struct binary_layout *l, __u64 future) {
+  __u8 state = 0;
+  if (l->future_state == 0xffff || bpf_probe_read_user(&state, 1, (void *)(future + l->future_state)))
+    return FUTURE_UNKNOWN;
+  return state == 1 || state == 2 ? FUTURE_RETURNED : FUTURE_SUSPENDED;
+}
+
+static __always_inline void emit_call_end(struct caller *c, const struct open_call *o, __u32 tgid, __u8 state,
+                                          __u64 task) {
+  struct event_call_end e = {};
+  struct client_call *call = find_call(tgid, o->key);
+  int waiting = call && call->place.id == o->id;
+  fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());
+  e.header.connection = o->id;
+  e.header.task = task;
+  e.state = state;
+  e.written = !waiting;
+  e.given_up = c->given_up;
+  e.spawned = c->spawned;
+  e.connects = c->connects;
+  e.established = c->established;
+  e.connect_error = c->connect_error;
+  e.connect_port = c->connect_port;
+  submit(&e, sizeof e);
+  if (waiting) remove_call(tgid, o->key);
+  c->given_up = 0;
+}
+
+static __always_inline void call_ends(struct caller *c, struct scratch *s, struct binary_layout *l, __u32 tgid,
+                                      __u64 task, __u64 future) {
+  __u8 state = state_of_future(l, future);
+  if (!read_future(s, future)) return;
+  __u64 bit = call_of_future(c, s, state);
+  if (bit & c->open) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], tgid, state, task);
+  free_call(c, bit);
+}
+
+static __always_inline void client_drop(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  __u64 task = current_task_id(target);
+  struct caller *c = caller_of(tgid, caller_key(task));
+  if (!c) return;
+  if (!c->open) { // any of them
+    free_call(c, lowest_bit(c->answered));
+    return;
+  }
+  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
+  struct scratch *s = l ? scratch_take() : 0;
+  if (!s) return;
+  call_ends(c, s, l, tgid, task, ctx->di);
+  scratch_give(s);
+}
+
+static __always_inline void client_error(void) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  struct caller *c = caller_of(tgid, caller_key(current_task_id(target)));
+  if (c) c->given_up = 1;
+}
+
+// ---- blocking clients: from the calling thread to the one that makes the request ----
+
+static __always_inline int handoff_key(struct pt_regs *ctx, __u64 request, struct library_key *key) {
+  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
+  return l && !bpf_probe_read_user(&key->pointer, 8, (void *)(request + l->request_url));
+}
+
+static __always_inline void blocking_call(struct pt_regs *ctx) {
+  __u32 tgid;
+  __u8 orphan;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  struct library_key key = {.tgid = tgid};
+  if (!handoff_key(ctx, ctx->si, &key)) return;
+  struct context *parent = current_context(tgid, current_task_id(target), &orphan);
+  if (!parent) {
+    bpf_map_delete_elem(&handoffs, &key);
+    return;
+  }
+  struct context copy = *parent;
+  copy.handed = 1;
+  if (bpf_map_update_elem(&handoffs, &key, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+}
+
+// In the client's own thread, for one request after the other.
+static __always_inline void blocking_execute(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  struct library_key key = {.tgid = tgid};
+  if (!handoff_key(ctx, ctx->dx, &key)) return;
+  __u64 task = current_task_id(target);
+  struct task_key own = {.task = task, .tgid = tgid};
+  struct context *handed = bpf_map_lookup_elem(&handoffs, &key), *current = 0;
+  if (!task) {
+    struct thread *t =
+        bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, handed ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+    if (t && handed) t->context = *handed;
+    else if (t && t->context.handed) t->context.known = 0;
+  } else if (handed) {
+    struct context copy = *handed;
+    if (bpf_map_update_elem(&born, &own, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+  } else if ((current = bpf_map_lookup_elem(&born, &own)) && current->handed) {
+    bpf_map_delete_elem(&born, &own);
+  }
+  if (handed) bpf_map_delete_elem(&handoffs, &key);
+}
+
+#define GUARDED(name, body)                                                                                \
+  SEC("uprobe.multi")                                                                                      \
+  int name(struct pt_regs *ctx) {                                                                          \
+    guard_begin();                                                                                         \
+    body;                                                                                                  \
+    guard_end();                                                                                           \
+    return 0;                                                                                              \
+  }
+
+GUARDED(tokio_task_new, task_new(ctx))
+GUARDED(hyper_client_call, client_call(ctx))
+GUARDED(hyper_client_encode, client_encode(ctx))
+GUARDED(hyper_client_parse, client_parse(ctx))
+GUARDED(hyper_client_drop, client_drop(ctx))
+GUARDED(reqwest_error, client_error())
+GUARDED(reqwest_blocking_call, blocking_call(ctx))
+GUARDED(reqwest_execute, blocking_execute(ctx))
