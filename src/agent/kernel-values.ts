@@ -13,6 +13,7 @@ import type { KernelFileKey } from '../process/file-key.ts';
 /** Values for the constants of bpf/maps.h. */
 export function kernelConstants(config: Config, scratchSlots: number): Record<string, number | bigint> {
   const { parentBased, ratio } = config.sampler;
+  const { serverResponse, clientRequest, clientResponse } = config.captureHeaders;
   const root = ratio >= 1 ? SAMPLER.ON : ratio <= 0 ? SAMPLER.OFF : SAMPLER.RATIO;
   return {
     sampler_root: root,
@@ -20,7 +21,8 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
     sampler_parent_unsampled: parentBased ? SAMPLER.OFF : root,
     sampler_ratio: BigInt(Math.round(ratio * 2 ** 53)) << 10n, // of 2^63
     extract_traceparent: config.propagators.includes('tracecontext') ? 1 : 0,
-    capture_response_heads: config.captureHeaders.serverResponse.length > 0 ? 1 : 0,
+    capture_response_heads: serverResponse.length > 0 ? 1 : 0,
+    capture_client_heads: clientRequest.length + clientResponse.length > 0 ? 1 : 0,
     has_preempt_guard: 1, // a kernel without it loads the call as `r0 = 0`
     scratch_slots: scratchSlots,
   };
