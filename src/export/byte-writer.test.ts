@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ByteWriter, varintSize } from './byte-writer.ts';
+import { ByteWriter, Chunk, varintSize } from './byte-writer.ts';
 
 /** Length prefix of 2 bytes and `size` bytes of content, in a buffer with `spare` bytes left at the end. */
 function writeMessage(size: number, spare: number): { bytes: Buffer; writer: ByteWriter } {
-  const writer = new ByteWriter(2 + size + spare);
+  const writer = new ByteWriter(new Chunk(2 + size + spare));
   writer.begin();
   writer.position += 2;
   writer.buffer.fill(0x55, 2, 2 + size);
@@ -29,7 +29,7 @@ test('a shorter length stays where it is', () => {
 });
 
 test('a message that outgrows its buffer takes its beginning along and leaves finished ones', () => {
-  const writer = new ByteWriter(16);
+  const writer = new ByteWriter(new Chunk(16));
   writer.begin();
   writer.raw(Buffer.from('finished'));
   const { buffer: first, start: firstStart, position: firstEnd } = writer;
@@ -45,7 +45,7 @@ test('a message that outgrows its buffer takes its beginning along and leaves fi
 test('sizes of varints', () => {
   const edges = [0, 0x7f, 0x80, 0x3fff, 0x4000, 0x1fffff, 0x200000, 0xfffffff, 0x10000000, 0xffffffff];
   for (const value of edges) {
-    const writer = new ByteWriter(8);
+    const writer = new ByteWriter(new Chunk(8));
     writer.varint(value);
     assert.equal(writer.position, varintSize(value), String(value));
   }

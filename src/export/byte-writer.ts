@@ -1,19 +1,43 @@
+/** Memory that messages are written to. */
+export class Chunk {
+  readonly buffer: Buffer;
+  readonly view: DataView;
+  /** Who still needs what is written here, counted by the source of the chunk. */
+  users = 1;
+
+  constructor(bytes: number) {
+    this.buffer = Buffer.allocUnsafeSlow(bytes);
+    this.view = new DataView(this.buffer.buffer, this.buffer.byteOffset, this.buffer.length);
+  }
+}
+
+export interface ChunkSource {
+  /** A chunk with room for at least so many bytes, in use. */
+  readonly take: (bytes: number) => Chunk;
+  /** One user less. */
+  readonly drop: (chunk: Chunk) => void;
+}
+
+const GARBAGE_COLLECTED: ChunkSource = { take: (bytes) => new Chunk(bytes), drop: () => undefined };
+
 /**
- * Protobuf primitives over one buffer. `begin` marks where the current message starts: when the buffer is
+ * Protobuf primitives over one chunk. `begin` marks where the current message starts: when the chunk is
  * full, a new one takes over and only the bytes since then are copied, so that finished messages stay where
  * they are.
  */
 export class ByteWriter {
-  readonly #chunkBytes: number;
+  readonly #source: ChunkSource;
+  chunk: Chunk;
   buffer: Buffer;
   view: DataView;
   position = 0;
   #start = 0;
 
-  constructor(chunkBytes: number) {
-    this.#chunkBytes = chunkBytes;
-    this.buffer = Buffer.allocUnsafeSlow(chunkBytes);
-    this.view = viewOf(this.buffer);
+  constructor(chunk: Chunk, source = GARBAGE_COLLECTED) {
+    this.#source = source;
+    this.chunk = chunk;
+    this.buffer = chunk.buffer;
+    this.view = chunk.view;
   }
 
   /** Starts a message here. */
@@ -33,12 +57,14 @@ export class ByteWriter {
 
   #move(bytes: number): void {
     const begun = this.buffer.subarray(this.#start, this.position);
-    const capacity = Math.max(this.#chunkBytes, 2 * (begun.length + bytes));
-    this.buffer = Buffer.allocUnsafeSlow(capacity);
-    this.view = viewOf(this.buffer);
+    const full = this.chunk;
+    this.chunk = this.#source.take(2 * (begun.length + bytes));
+    this.buffer = this.chunk.buffer;
+    this.view = this.chunk.view;
     begun.copy(this.buffer);
     this.position = begun.length;
     this.#start = 0;
+    this.#source.drop(full);
   }
 
   byte(value: number): void {
@@ -175,8 +201,4 @@ export function varintSize(value: number): number {
   if (value < 0x4000) return 2;
   if (value < 0x200000) return 3;
   return value < 0x10000000 ? 4 : 5;
-}
-
-function viewOf(buffer: Buffer): DataView {
-  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
 }

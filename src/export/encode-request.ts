@@ -1,5 +1,5 @@
-import type { FlatAttributes, Scope, TracedProcess } from '../spans/span.ts';
-import { ByteWriter, varintSize } from './byte-writer.ts';
+import { attributeKey, type FlatAttributes, type Scope, type TracedProcess } from '../spans/span.ts';
+import { ByteWriter, Chunk, varintSize } from './byte-writer.ts';
 import { encodeAttributes } from './encode-span.ts';
 import type { EncodedSpan } from './encoded-span.ts';
 import type { SpanLimits } from './settings.ts';
@@ -8,6 +8,8 @@ import type { SpanLimits } from './settings.ts';
 export interface EncodedRequest {
   readonly bytes: Uint8Array;
   readonly spanCount: number;
+  /** To be called when nobody will read `bytes` any more, if that can be known: its memory is used again. */
+  readonly release?: () => void;
 }
 
 /** opentelemetry/proto/collector/trace/v1/trace_service.proto and trace.proto; all length-delimited. */
@@ -25,10 +27,30 @@ const NO_LIMITS: SpanLimits = {
   attributeValueLength: Number.POSITIVE_INFINITY,
 };
 
+/** The memory of the last request that has been released; fresh pages would cost more than what is written to them. */
+export class RequestMemory {
+  #spare: Chunk | undefined;
+
+  take(bytes: number): Chunk {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (spare !== undefined && spare.buffer.length >= bytes) return spare;
+    return new Chunk(Math.ceil(bytes / STEP) * STEP);
+  }
+
+  release(chunk: Chunk): void {
+    this.#spare = chunk;
+  }
+}
+
+/** Batches differ a little in size. */
+const STEP = 256 * 1024;
+
 /** Requests of at most `maxBytes` each; a span that is larger on its own travels alone. */
 export function* encodeRequests(
   spans: readonly EncodedSpan[],
   maxBytes: number,
+  memory = new RequestMemory(),
 ): Generator<EncodedRequest, void, undefined> {
   let from = 0;
   let bytes = 0;
@@ -38,7 +60,7 @@ export function* encodeRequests(
     let size = span.end - span.start;
     if (!seen.has(span.process)) size += resourceField(span.process).length + CONTAINERS;
     if (bytes + size > maxBytes && i > from) {
-      yield encodeRequest(spans.slice(from, i));
+      yield encodeRequest(spans.slice(from, i), memory);
       from = i;
       bytes = resourceField(span.process).length + CONTAINERS + span.end - span.start;
       seen = new Set();
@@ -47,7 +69,7 @@ export function* encodeRequests(
     }
     seen.add(span.process);
   }
-  if (from < spans.length) yield encodeRequest(from === 0 ? spans : spans.slice(from));
+  if (from < spans.length) yield encodeRequest(from === 0 ? spans : spans.slice(from), memory);
 }
 
 /** More than the tags and lengths of a ResourceSpans and its ScopeSpans take, bytes. */
@@ -60,21 +82,23 @@ interface ScopeGroup {
   size: number;
 }
 
-export function encodeRequest(spans: readonly EncodedSpan[]): EncodedRequest {
+export function encodeRequest(spans: readonly EncodedSpan[], memory = new RequestMemory()): EncodedRequest {
   const parts = [...groupSpans(spans)].map(([process, scopes]) => {
     const groups = [...scopes.values()];
     const size = groups.reduce((sum, group) => sum + fieldSize(scopeSpansSize(group)), 0);
     return { resource: resourceField(process), groups, size: resourceField(process).length + size };
   });
   const total = parts.reduce((sum, part) => sum + fieldSize(part.size), 0);
-  const out = new ByteWriter(total);
+  const chunk = memory.take(total);
+  const out = new ByteWriter(chunk);
   for (const part of parts) {
     out.byte(REQUEST.resourceSpans);
     out.varint(part.size);
     out.raw(part.resource);
     for (const group of part.groups) writeScopeSpans(out, group);
   }
-  return { bytes: out.buffer, spanCount: spans.length };
+  const bytes = out.buffer.subarray(0, total);
+  return { bytes, spanCount: spans.length, release: () => memory.release(chunk) };
 }
 
 function groupSpans(spans: readonly EncodedSpan[]): Map<TracedProcess, Map<Scope, ScopeGroup>> {
@@ -125,7 +149,7 @@ function copySpans(out: ByteWriter, spans: readonly EncodedSpan[]): void {
       if (next.chunk !== first.chunk || next.start !== end) break;
       end = next.end;
     }
-    out.position += first.chunk.copy(out.buffer, out.position, first.start, end);
+    out.position += first.chunk.buffer.copy(out.buffer, out.position, first.start, end);
   }
 }
 
@@ -137,7 +161,7 @@ function resourceField(process: TracedProcess): Uint8Array {
   let field = resourceFields.get(process);
   if (field === undefined) {
     const attributes: FlatAttributes = Object.entries(process.resourceAttributes).flatMap(([name, value]) => [
-      { name, bytes: Buffer.from(name, 'utf8') },
+      attributeKey(name),
       value,
     ]);
     field = encodeField(RESOURCE_SPANS.resource, (writer) => {
@@ -166,7 +190,7 @@ function scopeField(scope: Scope): Uint8Array {
 }
 
 function encodeField(tag: number, encode: (writer: ByteWriter) => void): Uint8Array {
-  const writer = new ByteWriter(512);
+  const writer = new ByteWriter(new Chunk(512));
   writer.byte(tag);
   writer.position += 4;
   encode(writer);

@@ -156,57 +156,74 @@ export function encodeAttributes(
     const key = flat[i] as AttributeKey;
     const value = flat[i + 1] as AttributeValue;
     if (typeof value === 'string' && value.length <= limits.attributeValueLength) {
-      if (encodeShortAscii(writer, tag, key.bytes, value)) continue;
-    } else if (typeof value === 'number' && encodeShortInteger(writer, tag, key.bytes, value)) {
+      if (encodeShortAscii(writer, tag, key, value)) continue;
+    } else if (typeof value === 'number' && encodeShortInteger(writer, tag, key, value)) {
       continue;
     }
     encodeAnyAttribute(writer, tag, key.bytes, limitValue(value, limits.attributeValueLength));
   }
 }
 
+/** Tag 0x0a or 0x12, length, tag, length: where a nested message begins with a string, in one word. */
+const nested = (outer: number, outerSize: number, inner: number, innerSize: number): number =>
+  outer | (outerSize << 8) | (inner << 16) | (innerSize << 24);
+
 /**
- * The usual attribute: all three nested lengths fit one byte and the text is ASCII, so one pass writes it.
+ * The usual attribute: all three nested lengths fit one byte and the text is ASCII, so one pass writes it, a word
+ * at a time: what a word writes too much is written over by what follows.
  * False, with nothing written, when it isn't.
  */
-function encodeShortAscii(writer: ByteWriter, tag: number, key: Uint8Array, text: string): boolean {
-  const keySize = key.length;
+function encodeShortAscii(writer: ByteWriter, tag: number, key: AttributeKey, text: string): boolean {
+  const keySize = key.bytes.length;
   const size = text.length;
   // Inside the KeyValue: key tag and length, value tag and length, string tag and length.
   if (keySize + size + 6 > 0x7f) return false;
-  writer.ensure(keySize + size + 8);
-  const buffer = writer.buffer;
-  let position = writer.position;
-  buffer[position++] = tag;
-  buffer[position++] = keySize + size + 6;
-  buffer[position++] = KEY_VALUE.key;
-  buffer[position++] = keySize;
-  for (let i = 0; i < keySize; i++) buffer[position++] = key[i] as number;
-  buffer[position++] = KEY_VALUE.value;
-  buffer[position++] = size + 2;
-  buffer[position++] = ANY_VALUE.string;
-  buffer[position++] = size;
-  for (let i = 0; i < size; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit > 0x7f) return false;
-    buffer[position++] = unit;
+  writer.ensure(keySize + size + 16);
+  const { view } = writer;
+  let position = encodeKey(writer, tag, key, keySize + size + 6);
+  view.setInt32(position, nested(KEY_VALUE.value, size + 2, ANY_VALUE.string, size), true);
+  position += 4;
+  const end = position + size;
+  let i = 0;
+  let units = 0;
+  for (; i + 4 <= size; i += 4) {
+    const a = text.charCodeAt(i);
+    const b = text.charCodeAt(i + 1);
+    const c = text.charCodeAt(i + 2);
+    const d = text.charCodeAt(i + 3);
+    units |= a | b | c | d;
+    view.setInt32(position, a | (b << 8) | (c << 16) | (d << 24), true);
+    position += 4;
   }
-  writer.position = position;
+  for (; i < size; i++) {
+    const unit = text.charCodeAt(i);
+    units |= unit;
+    view.setUint8(position++, unit);
+  }
+  if (units > 0x7f) return false;
+  writer.position = end;
   return true;
 }
 
+/** A KeyValue of at most 127 bytes up to its value. Returns where that begins. */
+function encodeKey(writer: ByteWriter, tag: number, key: AttributeKey, size: number): number {
+  const { view, position } = writer;
+  const { words } = key;
+  const keySize = key.bytes.length;
+  view.setInt32(position, nested(tag, size, KEY_VALUE.key, keySize), true);
+  const start = position + 4;
+  for (let i = 0; i < words.length; i++) view.setInt32(start + 4 * i, words[i] as number, true);
+  return start + keySize;
+}
+
 /** Counts, status codes, ports: 0 to 2^28 - 1, at most 4 bytes. False when it is another number. */
-function encodeShortInteger(writer: ByteWriter, tag: number, key: Uint8Array, value: number): boolean {
-  const keySize = key.length;
+function encodeShortInteger(writer: ByteWriter, tag: number, key: AttributeKey, value: number): boolean {
+  const keySize = key.bytes.length;
   if (value >>> 0 !== value || value >= 0x10000000 || keySize > 100) return false;
   const valueSize = varintSize(value);
   writer.ensure(keySize + 16);
   const buffer = writer.buffer;
-  let position = writer.position;
-  buffer[position++] = tag;
-  buffer[position++] = keySize + valueSize + 5;
-  buffer[position++] = KEY_VALUE.key;
-  buffer[position++] = keySize;
-  for (let i = 0; i < keySize; i++) buffer[position++] = key[i] as number;
+  let position = encodeKey(writer, tag, key, keySize + valueSize + 5);
   buffer[position++] = KEY_VALUE.value;
   buffer[position++] = valueSize + 1;
   buffer[position++] = ANY_VALUE.int;

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import fc from 'fast-check';
 import { attributeKey, type FlatAttributes, type SpanEvent, type SpanRecord } from '../spans/span.ts';
-import { encodeRequest, encodeRequests } from './encode-request.ts';
-import { createSpanEncoder } from './encoded-span.ts';
+import { encodeRequest, encodeRequests, RequestMemory } from './encode-request.ts';
+import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
 import { ReadableRecord } from './readable-span.ts';
 import type { SpanLimits } from './settings.ts';
 import { decodeTraceRequest, spansOf } from './test-support/decode.ts';
@@ -18,7 +18,7 @@ const LIMITS: SpanLimits = {
 };
 
 function ours(spans: readonly SpanRecord[], limits = LIMITS) {
-  return decodeTraceRequest(encodeRequest(spans.map(createSpanEncoder(limits))).bytes);
+  return decodeTraceRequest(encodeRequest(spans.map(createSpanEncoder(limits).encode)).bytes);
 }
 
 function official(spans: readonly SpanRecord[], limits = LIMITS) {
@@ -134,7 +134,7 @@ test('spans of many chunks and processes keep their order', () => {
 });
 
 test('spans at matching places of two chunks are not taken for neighbours', () => {
-  const encode = createSpanEncoder(LIMITS);
+  const { encode } = createSpanEncoder(LIMITS);
   const [first = PROCESS, second = PROCESS] = processes;
   const encoded = [encode(makeSpan(1, { process: first }))];
   const chunk = encoded[0]?.chunk;
@@ -164,7 +164,7 @@ test('flags carry the trace flags and whether the parent is remote', () => {
 });
 
 test('requests stay below the size limit and lose nothing', () => {
-  const encode = createSpanEncoder(LIMITS);
+  const { encode } = createSpanEncoder(LIMITS);
   const records = Array.from({ length: 200 }, (_, i) =>
     makeSpan(i, { attributes: flat({ body: 'x'.repeat((i % 10) * 300) }) }),
   );
@@ -183,11 +183,56 @@ test('requests stay below the size limit and lose nothing', () => {
 });
 
 test('a span larger than a request travels alone', () => {
-  const encode = createSpanEncoder(LIMITS);
+  const { encode } = createSpanEncoder(LIMITS);
   const large = makeSpan(1, { attributes: flat({ body: 'x'.repeat(50_000) }) });
   const requests = [...encodeRequests([makeSpan(0), large, makeSpan(2)].map(encode), 16_384)];
   assert.deepEqual(
     requests.map((request) => request.spanCount),
     [1, 1, 1],
   );
+});
+
+test('what is encoded in released memory is not changed by what comes next, nor is the memory lost', () => {
+  const { encode, release } = createSpanEncoder(LIMITS);
+  const memory = new RequestMemory();
+  const chunks = new Set<unknown>();
+  const buffers = new Set<unknown>();
+  let waiting: EncodedSpan[] = [];
+  for (let round = 0; round < 40; round++) {
+    const records = Array.from({ length: 500 + (round % 7) * 100 }, (_, i) => makeSpan(round * 10_000 + i));
+    const encoded = records.map(encode);
+    for (const span of encoded) chunks.add(span.chunk);
+    const held = waiting.map((span) => Buffer.from(span.chunk.buffer.subarray(span.start, span.end)));
+    const ids: string[] = [];
+    for (const request of encodeRequests(encoded, 100_000, memory)) {
+      ids.push(...spansOf(request.bytes).map((decoded) => decoded.spanId));
+      buffers.add(request.bytes.buffer);
+      request.release?.();
+    }
+    assert.deepEqual(
+      ids,
+      records.map((record) => `00f067aa${record.spanId1.toString(16).padStart(8, '0')}`),
+    );
+    assert.deepEqual(
+      waiting.map((span) => Buffer.from(span.chunk.buffer.subarray(span.start, span.end))),
+      held,
+    );
+    release(waiting);
+    waiting = encoded;
+  }
+  // Two rounds of at most 1,100 spans of less than 500 bytes are in use at a time.
+  assert.ok(chunks.size <= 8, `${chunks.size} chunks`);
+  assert.equal(buffers.size, 1);
+});
+
+test('a request that is not released keeps its bytes', () => {
+  const { encode } = createSpanEncoder(LIMITS);
+  const memory = new RequestMemory();
+  const first = encodeRequest([encode(makeSpan(1))], memory);
+  const second = encodeRequest([encode(makeSpan(2))], memory);
+  second.release?.();
+  const third = encodeRequest([encode(makeSpan(3))], memory);
+  assert.equal(spansOf(first.bytes)[0]?.spanId, '00f067aa00000001');
+  assert.equal(spansOf(third.bytes)[0]?.spanId, '00f067aa00000003');
+  assert.equal(third.bytes.buffer, second.bytes.buffer);
 });

@@ -1,5 +1,5 @@
 import type { Scope, SpanRecord, TracedProcess } from '../spans/span.ts';
-import { ByteWriter } from './byte-writer.ts';
+import { ByteWriter, Chunk, type ChunkSource } from './byte-writer.ts';
 import { encodeSpan } from './encode-span.ts';
 import type { SpanLimits } from './settings.ts';
 
@@ -16,14 +16,14 @@ const SETTLED_RESOURCE = { asyncAttributesPending: false } as const;
  * are here. A span is its own context: no object is made for the look.
  */
 export class EncodedSpan {
-  readonly process: TracedProcess;
-  readonly scope: Scope;
-  readonly chunk: Buffer;
-  readonly start: number;
-  readonly end: number;
-  readonly traceFlags: number;
+  process: TracedProcess;
+  scope: Scope;
+  traceFlags: number;
+  chunk: Chunk;
+  start: number;
+  end: number;
 
-  constructor(span: SpanRecord, chunk: Buffer, start: number, end: number) {
+  constructor(span: SpanRecord, chunk: Chunk, start: number, end: number) {
     this.process = span.process;
     this.scope = span.scope;
     this.traceFlags = span.traceFlags;
@@ -46,11 +46,70 @@ export class EncodedSpan {
   }
 }
 
-/** Returns a function that encodes a span into a chunk shared with its neighbours. */
-export function createSpanEncoder(limits: SpanLimits): (span: SpanRecord) => EncodedSpan {
-  const writer = new ByteWriter(CHUNK_BYTES);
-  return (span) => {
-    encodeSpan(writer, span, limits);
-    return new EncodedSpan(span, writer.buffer, writer.start, writer.position);
+export interface SpanEncoder {
+  /** Encodes a span into a chunk shared with its neighbours. */
+  readonly encode: (span: SpanRecord) => EncodedSpan;
+  /** Takes back spans that nobody looks at any more. To be called once a span, if at all. */
+  readonly release: (spans: readonly EncodedSpan[]) => void;
+}
+
+/** Spans and chunks (4 MB) kept for later: those of a batch and what comes while it is sent. */
+const MAX_SPARE_SPANS = 16_384;
+const MAX_SPARE_CHUNKS = 16;
+
+/**
+ * Spans wait long enough in the queue to look like lasting objects to V8's garbage collector, and die soon after:
+ * the worst case for it. So they and their chunks are used again.
+ */
+export function createSpanEncoder(limits: SpanLimits): SpanEncoder {
+  const spare: EncodedSpan[] = [];
+  const chunks = spareChunks();
+  const writer = new ByteWriter(chunks.take(0), chunks);
+  return {
+    encode: (span) => {
+      encodeSpan(writer, span, limits);
+      writer.chunk.users++;
+      return refill(spare.pop(), span, writer.chunk, writer.start, writer.position);
+    },
+    release: (spans) => {
+      for (const span of spans) {
+        chunks.drop(span.chunk);
+        if (spare.length < MAX_SPARE_SPANS) spare.push(span);
+      }
+    },
+  };
+}
+
+function refill(
+  old: EncodedSpan | undefined,
+  span: SpanRecord,
+  chunk: Chunk,
+  start: number,
+  end: number,
+): EncodedSpan {
+  if (old === undefined) return new EncodedSpan(span, chunk, start, end);
+  old.process = span.process;
+  old.scope = span.scope;
+  old.traceFlags = span.traceFlags;
+  old.chunk = chunk;
+  old.start = start;
+  old.end = end;
+  return old;
+}
+
+function spareChunks(): ChunkSource {
+  const spare: Chunk[] = [];
+  return {
+    take: (bytes) => {
+      const chunk = bytes <= CHUNK_BYTES ? spare.pop() : undefined;
+      if (chunk === undefined) return new Chunk(Math.max(bytes, CHUNK_BYTES));
+      chunk.users = 1;
+      return chunk;
+    },
+    drop: (chunk) => {
+      chunk.users--;
+      if (chunk.users > 0 || chunk.buffer.length !== CHUNK_BYTES) return;
+      if (spare.length < MAX_SPARE_CHUNKS) spare.push(chunk);
+    },
   };
 }

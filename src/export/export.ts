@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { SpanSink } from '../spans/span.ts';
 import { type BatchSink, createBatchSink, type QueueForm } from './batch-sink.ts';
 import { type ConsoleOutput, createConsoleSink } from './console-sink.ts';
-import { type EncodedRequest, encodeRequests } from './encode-request.ts';
+import { type EncodedRequest, encodeRequests, RequestMemory } from './encode-request.ts';
 import { createSpanEncoder, type EncodedSpan } from './encoded-span.ts';
 import { OtlpExporter } from './otlp-exporter.ts';
 import { createHttpSender } from './otlp-http.ts';
@@ -100,12 +100,17 @@ async function createOtlpSink(
 }
 
 function protobufEncoding({ limits }: ExportSettings): Encoding {
-  const encodeSpan = createSpanEncoder(limits);
+  const { encode, release } = createSpanEncoder(limits);
+  const memory = new RequestMemory();
   return {
     // The processor reads no more of a span than EncodedSpan has.
-    toQueued: (span) => encodeSpan(span) as unknown as ReadableSpan,
+    toQueued: (span) => encode(span) as unknown as ReadableSpan,
     sizeBytes: (queued) => (queued as unknown as EncodedSpan).sizeBytes,
-    encode: (spans) => encodeRequests(spans as unknown as readonly EncodedSpan[], MAX_REQUEST_BYTES),
+    encode: function* (spans) {
+      const encoded = spans as unknown as readonly EncodedSpan[];
+      yield* encodeRequests(encoded, MAX_REQUEST_BYTES, memory);
+      release(encoded);
+    },
   };
 }
 

@@ -99,6 +99,7 @@ export class OtlpExporter implements SpanExporter {
     this.#busySince = Date.now();
     try {
       const rejected = await this.#withDeadline(this.#options.sender.send(request));
+      request.release?.(); // a failed one may still be on its way to be sent again
       if (!this.#closed) this.#succeed(request.spanCount, Math.min(rejected, request.spanCount));
       return true;
     } catch (error) {

@@ -3,6 +3,8 @@ export interface AttributeKey {
   readonly name: string;
   /** UTF-8 of the name. */
   readonly bytes: Uint8Array;
+  /** The same, zero-padded, as little-endian words. */
+  readonly words: Int32Array;
 }
 
 const keys = new Map<string, AttributeKey>();
@@ -10,10 +12,17 @@ const keys = new Map<string, AttributeKey>();
 export function attributeKey(name: string): AttributeKey {
   let key = keys.get(name);
   if (!key) {
-    key = { name, bytes: new TextEncoder().encode(name) };
+    key = makeAttributeKey(name);
     keys.set(name, key);
   }
   return key;
+}
+
+function makeAttributeKey(name: string): AttributeKey {
+  const bytes = new TextEncoder().encode(name);
+  const padded = new Uint8Array((bytes.length + 3) & ~3);
+  padded.set(bytes);
+  return { name, bytes, words: new Int32Array(padded.buffer) };
 }
 
 /** Integers only for numbers (status codes, ports, pids). */
