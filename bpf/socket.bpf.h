@@ -259,7 +259,7 @@ static __always_inline void server_read(struct connection *c, struct sock *sk, s
 
 static __always_inline int ignores_reads(const struct connection *c, const struct target *target) {
   if (c->role == ROLE_OTHER) return 1;
-  if (c->role == ROLE_CLIENT) return c->rx.state >= HALF_UNTIL_CLOSE;
+  if (c->role == ROLE_CLIENT) return c->rx.state >= HALF_UNTIL_CLOSE || !(target->flags & TARGET_CLIENT_SOCKET);
   return c->role == ROLE_SERVER && c->rx.state >= HALF_UNTIL_CLOSE && c->rx.state != HALF_WAIT &&
          !(target->flags & LIBRARIES);
 }
@@ -311,7 +311,7 @@ int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
   struct connection *c = connection_of(sk, tgid);
   struct moved m = {.bytes = bytes, .flags = flags};
   if (!c) return 0;
-  if (c->role == ROLE_NEW || (c->role == ROLE_OTHER && c->looks < MAX_LOOKS)) {
+  if (c->role == ROLE_NEW || (c->role == ROLE_OTHER && !c->received && c->looks < MAX_LOOKS)) {
     if (!find_buffers(&m.buffers)) return 0;
     classify_write(c, target, &m.buffers, bytes);
   }

@@ -68,7 +68,7 @@ static void fuzz_fail(const char *what) {
 static void check_request(const struct event_request *r, __u64 size) {
   REQUIRE(size == sizeof *r + r->data_size);
   REQUIRE(r->data_size <= CAPTURE_SIZE && r->data_overlap <= r->data_size);
-  if (r->header.kind != EVENT_REQUEST) return;
+  if (r->header.kind == EVENT_HEAD_PIECE) return;
   const __u8 *end = (const __u8 *)r + size;
   REQUIRE(!r->data_size || end[-1] == '\n');
   REQUIRE(r->head_size + r->data_overlap >= r->data_size && r->header.time_ns >= r->start_ns);
@@ -89,12 +89,27 @@ static void check_response(const struct event_response *e, __u64 size) {
   fuzz_seen.answers++;
 }
 
+static void check_client_response(const struct event_client_response *e, __u64 size) {
+  REQUIRE(size == sizeof *e + e->data_size && e->data_size <= CAPTURE_SIZE);
+  if (e->header.kind == EVENT_CLIENT_CLOSED) {
+    REQUIRE(e->header.sequence == fuzz_seen.requests);
+    fuzz_seen.lost |= e->header.flags & FLAG_LOST;
+    return;
+  }
+  REQUIRE(e->header.sequence == fuzz_seen.answers && fuzz_seen.answers < fuzz_seen.requests);
+  REQUIRE(e->status >= 101 && e->status <= 999 && !fuzz_seen.lost);
+  fuzz_seen.answers++;
+}
+
 // The streams of one input share a connection; sampling is on, so no number is left out.
 static void check_record(const __u8 *record, __u64 size) {
   const struct event_header *h = (const void *)record;
   REQUIRE(size >= sizeof *h);
   if (h->connection != fuzz_seen.id) fuzz_seen = (struct fuzz_connection){.id = h->connection};
-  if (h->kind == EVENT_REQUEST || h->kind == EVENT_HEAD_PIECE) check_request((const void *)record, size);
+  if (h->kind == EVENT_REQUEST || h->kind == EVENT_HEAD_PIECE || h->kind == EVENT_CLIENT_REQUEST)
+    check_request((const void *)record, size);
+  else if (h->kind == EVENT_CLIENT_RESPONSE || h->kind == EVENT_CLIENT_CLOSED)
+    check_client_response((const void *)record, size);
   else if (h->kind == EVENT_RESPONSE || h->kind == EVENT_CLOSED) check_response((const void *)record, size);
   else REQUIRE(h->kind == EVENT_HEAD_DROPPED && size == sizeof *h);
 }
@@ -113,10 +128,11 @@ static __u32 move_piece(unsigned socket, int write, __u8 *bytes, __u32 left) {
   return call.moved;
 }
 
-static void fuzz_one(unsigned socket) {
+// A server's connection reads requests and writes responses, a client's the other way round.
+static void fuzz_one(unsigned socket, int client) {
   static __u8 streams[2][FUZZ_STREAM];
   __u32 size[2], at[2] = {0, 0};
-  for (int w = 0; w < 2; w++) size[w] = make_stream(streams[w], w);
+  for (int w = 0; w < 2; w++) size[w] = make_stream(streams[w], w != client);
   while (at[0] < size[0] || at[1] < size[1]) {
     int w = at[0] >= size[0] || (at[1] < size[1] && fuzz_random(2));
     if (at[w] < size[w]) at[w] += move_piece(socket, w, streams[w] + at[w], size[w] - at[w]);
@@ -128,12 +144,12 @@ static void fuzz_one(unsigned socket) {
 
 static void run_fuzz(__u64 inputs, __u64 seed) {
   __u32 tgid = 1;
-  struct target t = {.flags = TARGET_SOCKET};
+  struct target t = {.flags = TARGET_SOCKET | TARGET_CLIENT_SOCKET | TARGET_CONTEXTS};
   bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
   sampler_parent_unsampled = SAMPLER_ON;
   for (__u64 i = 0; i < inputs; i++) {
     fuzz_state = (seed + i) * 0x9e3779b97f4a7c15ULL;
-    fuzz_one(1);
+    fuzz_one(1, i & 1);
   }
   printf("%llu inputs, %llu connections\n", inputs, next_connection - 1);
 }

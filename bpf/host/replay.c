@@ -7,7 +7,7 @@
 //   address <socket> <family> <local> <port> <peer> <port>
 //   recv|send <socket> <call> <bytes> [moved=<n>] [flags=<n>]   call: plain, to, other, vector:<sizes>, message:<sizes>
 //   state <socket> <state>   close <socket>   exiting <0|1>
-//   layout <index> <14 offsets>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
+//   layout <index> <offsets, the rest is 0>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
 //   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>
 //   exec <device> <inode>   exit   panic
 //   set <variable> <value>   reset   echo <text>
@@ -123,8 +123,9 @@ static void file_command(void) {
 
 static void layout_command(void) {
   __u32 index = number();
-  __u16 fields[sizeof(struct binary_layout) / 2];
-  for (unsigned i = 0; i < sizeof fields / 2; i++) fields[i] = number();
+  __u16 fields[sizeof(struct binary_layout) / 2] = {0};
+  char *field = word();
+  for (unsigned i = 0; i < sizeof fields / 2 && field; i++, field = strtok(0, " \n")) fields[i] = atoi(field);
   bpf_map_update_elem(&layouts, &index, fields, BPF_ANY);
   memcpy(bpf_map_lookup_elem(&layouts, &index), fields, sizeof fields);
 }
