@@ -148,7 +148,7 @@ export class Programs implements Disposable {
     if (!facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of problems) this.#log.warn(`${name}: ${problem}`);
     const plan = await makePlan({ facts, readCode }, this.#tier);
-    const { reason } = serverSource(plan);
+    const { reason } = httpSource(plan);
     if (reason !== undefined) throw new UserError(`Cannot trace ${name}: ${reason}; it holds ${holds(plan)}`);
     const layoutIndex = this.#nextLayout++;
     if (layoutIndex >= MAX_BINARIES)
@@ -211,11 +211,11 @@ const allLinks = ({ links, tlsLinks }: Attached) => [...links, ...SIDES.flatMap(
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
 
-/** Why nothing of a program can be seen, when no source gives HTTP server spans. */
-function serverSource(plan: Plan): { readonly reason: string | undefined } {
-  const servers = plan.sources.filter(({ datum }) => datum.startsWith('http.server.'));
-  if (servers.some(({ source }) => source !== 'none')) return { reason: undefined };
-  return { reason: [...new Set(servers.map(({ reason }) => reason))].join('; ') };
+/** Why nothing of a program can be seen, when no source gives spans of HTTP servers or clients. */
+function httpSource(plan: Plan): { readonly reason: string | undefined } {
+  const sources = plan.sources.filter(({ datum }) => /^http\.(server|client)\./.test(datum));
+  if (sources.some(({ source }) => source !== 'none')) return { reason: undefined };
+  return { reason: [...new Set(sources.map(({ reason }) => reason))].join('; ') };
 }
 
 function holds({ libraries }: Plan): string {

@@ -31,6 +31,16 @@ test('an error is red on a terminal and says what happened', () => {
   assert.doesNotMatch(renderLine(span, plain), /\p{Cc}/u);
 });
 
+test('a client span says where it went', () => {
+  const attributes = flat({
+    'url.full': 'http://a.example/b?c=d',
+    'http.response.status_code': 404,
+    'error.type': '404',
+  });
+  const line = renderLine(makeSpan(1, { kind: 2, name: 'GET', status: STATUS.error, attributes }), plain);
+  assert.match(line, /shop {6}→ GET {19}404 +0\.543 ms {2}error=404 url=http:\/\/a\.example\/b\?c=d /);
+});
+
 test('control characters from the network are escaped', () => {
   const attributes = flat({ 'url.path': '/\x1b[2J\n\x9b' });
   assert.match(renderLine(makeSpan(1, { attributes }), plain), /path=\/\\x1b\[2J\\x0a\\x9b /);

@@ -82,17 +82,6 @@ test('a late exit event does not end the next process under the pid', () => {
   assert.deepEqual(table.onExit(5), { started: [], ended: [] });
 });
 
-test('a followed process is traced whatever it executes, the next one under its pid is not', () => {
-  const { processes, table } = setUp();
-  processes.set(5, recorded(5, 50, 'wrapper'));
-  assert.deepEqual(starts(table.follow(5).started), [50]);
-  assert.deepEqual(table.follow(5), { started: [], ended: [] });
-  assert.equal(table.targets.has(5), true);
-  processes.set(5, recorded(5, 51, 'wrapper'));
-  assert.deepEqual(starts(table.refresh().ended), [50]);
-  assert.deepEqual(table.follow(99), { started: [], ended: [] });
-});
-
 test('starts minus ends is what the table holds, in any history', () => {
   const step = fc.record({
     pid: fc.integer({ min: 1, max: 3 }),

@@ -15,8 +15,6 @@ export class ProcessTable {
   readonly #source: ProcessSource;
   readonly #selection: Selection;
   readonly #targets = new Map<number, Process>();
-  /** Followed by pid and start time whatever they execute: programs the agent started itself. */
-  readonly #followed = new Map<number, number>();
 
   constructor(source: ProcessSource, selection: Selection) {
     this.#source = source;
@@ -29,7 +27,9 @@ export class ProcessTable {
 
   /** Compares with all processes that run now. Does not see a program that replaced itself by itself. */
   refresh(): TableChange {
-    const now = new Map(selectTargets(this.#wants, this.#source).map((process) => [process.pid, process]));
+    const now = new Map(
+      selectTargets(this.#selection, this.#source).map((process) => [process.pid, process]),
+    );
     const started: Process[] = [];
     const ended: Process[] = [];
     for (const [pid, process] of this.#targets) {
@@ -50,7 +50,7 @@ export class ProcessTable {
   onExec(pid: number): TableChange {
     const ended = this.#remove(pid);
     const reading = this.#source.read(pid);
-    if (reading.kind !== 'process' || !this.#wants(reading.process)) return ended;
+    if (reading.kind !== 'process' || !this.#selection(reading.process)) return ended;
     this.#targets.set(pid, reading.process);
     return { started: [reading.process], ended: ended.ended };
   }
@@ -66,17 +66,6 @@ export class ProcessTable {
     if (reading.kind === 'process' && reading.process.startTicks === target.startTicks) return NOTHING;
     return this.#remove(pid);
   }
-
-  /** Traces a process the selection does not name, until it ends. */
-  follow(pid: number): TableChange {
-    const reading = this.#source.read(pid);
-    if (reading.kind !== 'process') return NOTHING;
-    this.#followed.set(pid, reading.process.startTicks);
-    return this.#targets.has(pid) ? NOTHING : this.onExec(pid);
-  }
-
-  readonly #wants: Selection = (process) =>
-    this.#followed.get(process.pid) === process.startTicks || this.#selection(process);
 
   #remove(pid: number): TableChange {
     const target = this.#targets.get(pid);

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fileOffset, svma } from '../base/address.ts';
+import { binaryLayout, TARGET_FLAG, target } from '../events/layout.ts';
+import type { Plan, ProgramName } from '../plan/plan.ts';
+import {
+  decodeCarried,
+  encodeLayout,
+  encodeTarget,
+  probeCookie,
+  type TargetChoice,
+} from './kernel-values.ts';
+
+const SERVER: readonly ProgramName[] = ['hyper_server_parse', 'hyper_server_encode'];
+const CLIENT: readonly ProgramName[] = ['hyper_client_call', 'hyper_client_encode', 'hyper_client_parse'];
+
+function plan(programs: readonly ProgramName[], parts: Partial<Plan> = {}): Plan {
+  return {
+    formatVersion: 1,
+    binary: { buildId: undefined, fileSize: 0, rustcVersion: undefined, rustcCommit: undefined },
+    libraries: [],
+    sources: [],
+    probes: programs.map((program) => ({
+      hook: program,
+      program,
+      svma: svma(0),
+      fileOffset: fileOffset(0),
+      functionName: '',
+      functionOffset: 0,
+      instruction: '',
+      cost: 'emulated',
+      evidence: '',
+    })),
+    layout: undefined,
+    clientLayout: undefined,
+    taskSlot: undefined,
+    routeTable: undefined,
+    missing: [],
+    ...parts,
+  };
+}
+
+const AUTO: TargetChoice = { tier: 'auto', socketTier: true, parked: { server: false, client: false } };
+const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
+
+/** Names of the flags that are set. */
+function flags(of: Plan, choice: Partial<TargetChoice> = {}): string[] {
+  const value = encodeTarget(of, 7, { ...AUTO, ...choice });
+  assert.equal(value.readUInt32LE(target.layout), 7);
+  const bits = value.readUInt32LE(target.flags);
+  return Object.entries(TARGET_FLAG).flatMap(([name, bit]) => (bits & bit ? [name] : []));
+}
+
+test('without any library: sockets, and whoever writes a request makes it', () => {
+  assert.deepEqual(flags(plan([])), ['SOCKET', 'CONTEXTS', 'CLIENT_SOCKET', 'WRITER_CONTEXT']);
+  assert.deepEqual(flags(plan([]), { socketTier: false }), []);
+});
+
+test("hyper's clients: who makes a request is known when all of them are probed", () => {
+  const all = ['SOCKET', 'CONTEXTS', 'CLIENT_SOCKET', 'CLIENT_LIBRARY', 'CALLS', 'WRITER_CONTEXT'];
+  const libraries = HYPER;
+  assert.deepEqual(flags(plan(CLIENT, { libraries })), all);
+  const missing = [{ hook: 'hyper.client.encode', reason: 'one of two functions has no site' }];
+  assert.equal(flags(plan(CLIENT, { libraries, missing })).includes('WRITER_CONTEXT'), false);
+  assert.equal(flags(plan([], { libraries })).includes('WRITER_CONTEXT'), false);
+});
+
+test('tiers', () => {
+  const both = plan([...SERVER, ...CLIENT], { libraries: HYPER });
+  const sockets = ['SOCKET', 'CLIENT_SOCKET', 'WRITER_CONTEXT'];
+  const plaintext = ['LIBRARY_PLAINTEXT', 'CLIENT_LIBRARY_PLAINTEXT'];
+  const inLibrary = ['LIBRARY', 'CLIENT_LIBRARY', 'CALLS', 'CONTEXTS'];
+  const set = (choice: Partial<TargetChoice>) => flags(both, choice).sort();
+  assert.deepEqual(set({}), [...sockets, ...inLibrary].sort());
+  assert.deepEqual(set({ tier: 'library' }), [...plaintext, ...inLibrary].sort());
+  assert.deepEqual(set({ socketTier: false }), [...plaintext, ...inLibrary].sort());
+});
+
+test('each side is parked by itself', () => {
+  const both = plan([...SERVER, ...CLIENT]);
+  const tls = (parked: TargetChoice['parked']) =>
+    flags(both, { parked }).filter((name) => /TLS|LIBRARY/.test(name));
+  assert.deepEqual(tls({ server: true, client: false }), ['WATCH_TLS', 'CLIENT_LIBRARY']);
+  assert.deepEqual(tls({ server: false, client: true }), ['LIBRARY', 'WATCH_CLIENT_TLS']);
+  assert(flags(both, { parked: { server: true, client: true } }).includes('CALLS'));
+});
+
+test("the client's layout: a future whose state is unknown is marked", () => {
+  const clientLayout = {
+    clientEncodeHead: 1,
+    clientEncodeReqMethod: 2,
+    clientHeadEntries: 3,
+    clientHeadPath: 4,
+    clientParseReqMethod: 5,
+    requestMethod: 6,
+    requestScheme: 7,
+    requestAuthority: 8,
+    requestPath: 9,
+    requestEntries: 10,
+    requestEntriesLength: 11,
+    requestEntriesCapacity: 12,
+    futureState: undefined,
+    requestUrl: 13,
+  };
+  const value = encodeLayout(plan([], { clientLayout }));
+  for (const [name, offset] of Object.entries(clientLayout)) {
+    const field = binaryLayout[name as keyof typeof clientLayout];
+    assert.equal(value.readUInt16LE(field), offset ?? 0xffff, name);
+  }
+  const known = encodeLayout(plan([], { clientLayout: { ...clientLayout, futureState: 40 } }));
+  assert.equal(known.readUInt16LE(binaryLayout.futureState), 40);
+});
+
+test('cookies carry a register in the upper half', () => {
+  assert.equal(probeCookie(7), 7n);
+  assert.equal(probeCookie(7, 11), 0xb_0000_0007n);
+});
+
+test('what the sockets have carried, by side', () => {
+  const value = Buffer.alloc(target.size);
+  for (const [i, field] of [target.plaintext, target.tls, target.clientPlaintext, target.clientTls].entries())
+    value.writeUInt32LE(i + 1, field);
+  assert.deepEqual(decodeCarried(value), {
+    server: { plaintext: 1, tls: 2 },
+    client: { plaintext: 3, tls: 4 },
+  });
+});
