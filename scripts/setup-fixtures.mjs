@@ -21,15 +21,16 @@ export function buildAllFixtures() {
 }
 
 /**
- * Returns the folder of the executables. `profile`: `release` or `release-stripped`. Without packages: all
- * servers. The packages must be of one workspace.
+ * Returns the folder of the executables. `profile`: `release` or `release-stripped`. `names`: programs of one
+ * workspace, or the name of a workspace for all of it; none for all servers.
  */
-export function buildFixtures(profile = 'release', packages = []) {
-  return build(workspaceOf(packages[0]), profile, packages);
+export function buildFixtures(profile = 'release', names = []) {
+  const [first = '.'] = names;
+  const whole = WORKSPACES.find((workspace) => workspace === join(fixtures, first));
+  return whole ? build(whole, profile, []) : build(workspaceOf(first), profile, names);
 }
 
 function workspaceOf(name) {
-  if (name === undefined) return fixtures;
   const found = WORKSPACES.find((workspace) => existsSync(join(workspace, name, 'Cargo.toml')));
   if (!found) throw new Error(`No workspace below ${fixtures} has a program ${name}`);
   return found;
@@ -47,6 +48,6 @@ function build(workspace, profile, packages) {
 }
 
 if (isMain(import.meta.url)) {
-  const [profile, ...packages] = process.argv.slice(2);
-  console.log(buildFixtures(profile, packages));
+  const [profile, ...names] = process.argv.slice(2);
+  console.log(buildFixtures(profile, names));
 }

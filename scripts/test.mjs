@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { root, run } from './setup-cache.mjs';
 import { buildCollector } from './setup-collector.mjs';
-import { buildFixtures } from './setup-fixtures.mjs';
+import { buildAllFixtures, buildFixtures } from './setup-fixtures.mjs';
 import { compile, filesBelow, installNodePackages } from './setup-node.mjs';
 import { installSystemPackages } from './setup-system.mjs';
 
@@ -24,7 +24,7 @@ const STAGES = [
     when: unit,
   },
   { name: 'unit tests', run: () => runTests(testsIn('src', 'test', 'bench'), []), when: unit },
-  { name: 'target programs', run: () => buildFixtures(), when: endToEnd },
+  { name: 'target programs', run: buildAllFixtures, when: endToEnd },
   {
     name: 'stripped target programs',
     run: () => buildFixtures('release-stripped', ['axum08']),

@@ -26,7 +26,12 @@ export type FixtureProfile = 'release' | 'release-stripped';
 
 /** The whole workspace is built in the release profile, only what is asked for in another. */
 export function fixture(name: string, profile: FixtureProfile = 'release'): string {
-  return join(setUp('setup-fixtures.mjs', profile, ...(profile === 'release' ? [] : [name])), name);
+  return join(setUp('setup-fixtures.mjs', profile, profile === 'release' ? workspaceOf(name) : name), name);
+}
+
+function workspaceOf(name: string): string {
+  if (name === 'client128') return 'clients-tokio128';
+  return name.startsWith('client') || name === 'downstream' ? 'clients' : '.';
 }
 
 export const collectorProgram = () => setUp('setup-collector.mjs');
