@@ -97,13 +97,12 @@ static __always_inline void remove_call(__u32 tgid, __u64 pointer) {
   bpf_map_delete_elem(&calls, &key);
 }
 
-// The call whose head the current task has encoded last and not yet written.
-static __always_inline struct client_call *take_pending_call(__u32 tgid, __u64 task) {
+// The call whose head the current task has encoded last and not yet written. PENDING_UNKNOWN: hyper has, for a
+// caller that is not known.
+static __always_inline struct client_call *pending_call(__u32 tgid, __u64 task) {
   struct task_key key = {.task = caller_key(task), .tgid = tgid};
   struct client_call *c = bpf_map_lookup_elem(&drivers, &key);
-  if (!c || !c->pending) return 0;
-  c->pending = 0;
-  return c;
+  return c && c->pending ? c : 0;
 }
 
 static __always_inline void fill_call_ids(struct event_request *r, const struct client_call *c) {

@@ -194,9 +194,9 @@ static __always_inline void library_client_request(const struct library_key *key
   scratch_give(s);
 }
 
-static __always_inline void leave_pending(__u32 tgid, __u64 task, struct client_call *call) {
+static __always_inline void leave_pending(__u32 tgid, __u64 task, struct client_call *call, __u8 pending) {
   struct task_key key = {.task = caller_key(task), .tgid = tgid};
-  call->pending = 1;
+  call->pending = pending;
   struct client_call *known = bpf_map_lookup_elem(&drivers, &key);
   if (known) *known = *call;
   else if (bpf_map_update_elem(&drivers, &key, call, BPF_ANY)) count(COUNTER_MAP_FULL);
@@ -219,14 +219,18 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
   struct client_call *call = find_call(tgid, entries);
   __u64 pointer = entries;
   if (!call) call = find_call(tgid, pointer = path);
-  if (!call) return; // the request is not of a caller we know
-  struct client_call copy = *call;
-  remove_call(tgid, pointer);
   __u64 task = current_task_id(target);
+  struct client_call copy = {};
+  if (!call) {
+    leave_pending(tgid, task, &copy, PENDING_UNKNOWN);
+    return;
+  }
+  copy = *call;
+  remove_call(tgid, pointer);
   int library = target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
   if (library) library_client_request(&key, &copy, task);
-  else if (copy.scheme != SCHEME_HTTPS) leave_pending(tgid, task, &copy);
+  else if (copy.scheme != SCHEME_HTTPS) leave_pending(tgid, task, &copy, PENDING_CALL);
 }
 
 static __always_inline void put_thread_addresses(struct event_client_response *e, __u64 task) {

@@ -129,11 +129,11 @@ static __always_inline void submit_client_request(struct scratch *s, int with_he
 }
 
 // Of a client that no probe knows.
-static __always_inline int unlinked_request(struct scratch *s, struct connection *c) {
+static __always_inline int unlinked_request(struct scratch *s, struct connection *c, int by_hyper) {
   struct event_request *r = &s->request;
   __u8 orphan = ORPHAN_UNLINKED;
   struct context *parent = 0;
-  if (s->target_flags & TARGET_WRITER_CONTEXT) parent = current_context(c->tgid, s->task, &orphan);
+  if (s->target_flags & TARGET_WRITER_CONTEXT && !by_hyper) parent = current_context(c->tgid, s->task, &orphan);
   __u32 ids[ID_WORDS], parent_id[2];
   int sampled = start_client_trace(ids, parent_id, &r->trace_flags, parent);
   __builtin_memset(&c->call, 0, sizeof c->call);
@@ -149,8 +149,11 @@ static __always_inline int unlinked_request(struct scratch *s, struct connection
 
 __noinline int client_request(struct scratch *s, struct connection *c) {
   if (!s || !c) return 0;
-  struct client_call *call = s->target_flags & TARGET_CALLS ? take_pending_call(c->tgid, s->task) : 0;
-  if (!call) return unlinked_request(s, c);
+  struct client_call *call = s->target_flags & TARGET_CALLS ? pending_call(c->tgid, s->task) : 0;
+  if (!call) return unlinked_request(s, c, 0);
+  int known = call->pending == PENDING_CALL;
+  call->pending = PENDING_NONE;
+  if (!known) return unlinked_request(s, c, 1);
   c->call = call->place;
   fill_call_ids(&s->request, call);
   if (call->sampled) submit_client_request(s, capture_client_heads);

@@ -190,6 +190,9 @@ struct library_connection {
   __u8 unused[3];
 };
 
+// In `drivers`: whose head is encoded, but not yet written.
+enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN };
+
 // A request on its way from its caller to a connection.
 struct client_call {
   struct call_place place;
@@ -199,7 +202,7 @@ struct client_call {
   __u8 sampled;
   __u8 trace_flags;
   __u8 scheme;
-  __u8 pending; // in `drivers`: encoded, but not yet written
+  __u8 pending; // enum pending
   __u32 unused;
 };
 
