@@ -70,12 +70,13 @@ async function feeds(programs: string, size: Size): Promise<FeedResult[]> {
 }
 
 async function measureAll(size: Size, places: Omit<Places, 'sinkPort'>): Promise<Results> {
-  using sink = await Sink.start(places.programs, OTHER_CPU);
-  const all = { ...places, sinkPort: sink.port };
+  using counting = await Sink.start(places.programs, OTHER_CPU);
+  using keeping = await Sink.start(places.programs, OTHER_CPU, 'edges');
+  const all = { ...places, sinkPort: counting.port };
   const rounds: Round[] = [];
   for (let index = 0; index < size.rounds; index++) {
     say(`round ${index + 1} of ${size.rounds}`);
-    rounds.push(await runRound({ places: all, sink, load: size.load }, index, say));
+    rounds.push(await runRound({ places: all, load: size.load }, { counting, keeping }, index, say));
   }
   say('feed');
   const feedResults = await feeds(places.programs, size);

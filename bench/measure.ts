@@ -5,7 +5,7 @@ import { Child } from './child.ts';
 import type { Places } from './places.ts';
 import { cpuMicroseconds } from './proc.ts';
 import type { Server } from './server.ts';
-import type { Sink } from './sink.ts';
+import type { Edges, Sink } from './sink.ts';
 
 export interface LoadSize {
   readonly requests: number;
@@ -20,8 +20,12 @@ export interface Sample {
   readonly targetCpu: number;
   /** Share of its CPU that the target used. */
   readonly utilisation: number;
-  /** Spans that reached the sink, of 1 a request, warm-up included. */
+  /** Spans that reached the sink, warm-up included. */
   readonly spansPerRequest: number;
+  /** Of those there could be: one a request and one more when it makes a call. */
+  readonly spansShare: number;
+  /** Of a server that calls another, when there are spans. */
+  readonly edges: Edges | undefined;
   readonly agent: AgentSample | undefined;
 }
 
@@ -40,35 +44,41 @@ export interface Setting {
 }
 
 const PATH = '/users/42';
+/** Each request has its own number, which its call repeats. */
+const NUMBERED_PATH = '/users/#';
 const QUIET_MS = 700;
 
 /** `flags`: those of an agent that runs meanwhile. */
 export async function measure(setting: Setting, server: Server, flags?: readonly string[]): Promise<Sample> {
   const { places, sink, load } = setting;
+  const spansEach = server.downstream ? 2 : 1;
   using agent = flags && (await Agent.start(places, flags));
   const restMb = agent?.memory.residentMb ?? 0;
   const spansBefore = await sink.spans();
   const generator = startLoad(places, server, load);
   try {
     await generator.waitFor(/^warm\n/);
-    await settle(sink, agent, spansBefore + load.warmUp);
+    await settle(sink, agent, spansBefore + spansEach * load.warmUp);
     const target = cpuMicroseconds(server.pid);
     const own = agent?.cpuMicroseconds ?? 0;
     generator.tell();
     const [match, loadMb] = await peakMemoryDuring(agent, generator.waitFor(/^done ([\d.]+)\n/m));
     const seconds = Number(match[1]);
     const targetUs = cpuMicroseconds(server.pid) - target;
-    await settle(sink, agent, spansBefore + load.warmUp + load.requests);
+    await settle(sink, agent, spansBefore + spansEach * (load.warmUp + load.requests));
     const agentUs = (agent?.cpuMicroseconds ?? 0) - own;
     generator.tell();
     await generator.end();
     const report = await agent?.stop();
-    const spans = (await sink.spans()) - spansBefore;
+    const edges = server.downstream && (await edgesOf(sink, server, agent));
+    const spansPerRequest = ((await sink.spans()) - spansBefore) / (load.requests + load.warmUp);
     return {
       requestsPerSecond: load.requests / seconds,
       targetCpu: targetUs / load.requests,
       utilisation: targetUs / (seconds * 1e6),
-      spansPerRequest: spans / (load.requests + load.warmUp),
+      spansPerRequest,
+      spansShare: spansPerRequest / spansEach,
+      edges,
       agent: report && { cpu: agentUs / load.requests, restMb, loadMb, report },
     };
   } finally {
@@ -76,9 +86,17 @@ export async function measure(setting: Setting, server: Server, flags?: readonly
   }
 }
 
+/** Without an agent the spans are those of an SDK inside, which sends its last batch when its program ends. */
+async function edgesOf(sink: Sink, server: Server, agent: Agent | undefined): Promise<Edges | undefined> {
+  if (!agent && server.sdk) await server.child.stop();
+  const edges = await sink.edges();
+  return agent || server.sdk ? edges : undefined;
+}
+
 function startLoad(places: Places, server: Server, load: LoadSize): Child {
+  const path = server.downstream ? NUMBERED_PATH : PATH;
   const numbers = [load.requests, load.warmUp, load.connections].map(String);
-  const args = [`127.0.0.1:${server.port}`, ...numbers, PATH, ...(server.tls ? ['tls'] : [])];
+  const args = [`127.0.0.1:${server.port}`, ...numbers, path, ...(server.tls ? ['tls'] : [])];
   return new Child(join(places.programs, 'bench-load'), args);
 }
 

@@ -1,6 +1,7 @@
 import type { FeedResult } from './feed.ts';
 import { heading, type Row, table } from './markdown.ts';
 import type { Sample } from './measure.ts';
+import type { Edges } from './sink.ts';
 import type { AnalysisTime, StartTime } from './start-time.ts';
 import { show, spread } from './statistics.ts';
 import { type Round, VARIANTS, type VariantName } from './target-cost.ts';
@@ -35,15 +36,25 @@ const COMPARISONS: readonly Comparison[] = [
   { name: 'tower', with: 'axum', bar: undefined },
   { name: 'axumTracing', with: 'axum', bar: undefined },
 ];
+const CALLS: readonly Comparison[] = [
+  { name: 'callAgain', with: 'call', bar: undefined },
+  { name: 'callAgent', with: 'call', bar: '6' },
+  { name: 'callByHand', with: 'call', bar: undefined },
+  { name: 'callTower', with: 'call', bar: undefined },
+];
 
 const SDK: readonly VariantName[] = ['byHand', 'tower', 'axumTracing'];
-const TRACED: readonly VariantName[] = ['axumAgent', 'hyperAgent', 'hyperTlsAgent', 'tlsAgent'];
+const TRACED: readonly VariantName[] = ['axumAgent', 'hyperAgent', 'hyperTlsAgent', 'tlsAgent', 'callAgent'];
+const JUDGED: readonly VariantName[] = ['callAgent', 'callByHand', 'callTower'];
 
 export function reportText(results: Results): string {
   return [
     heading('Target'),
-    targetTable(results.rounds),
+    targetTable(results.rounds, COMPARISONS),
     cheapestSdk(results.rounds),
+    heading('One call downstream in each request'),
+    targetTable(results.rounds, CALLS),
+    edgesTable(results.rounds),
     heading('Agent'),
     agentTable(results.rounds),
     feedText(results.feeds),
@@ -57,11 +68,10 @@ export function reportText(results: Results): string {
   ].join('\n\n');
 }
 
-const pick = (rounds: readonly Round[], name: VariantName, value: (sample: Sample) => number | undefined) =>
-  rounds.flatMap((round) => {
-    const sample = round[name];
-    return (sample && value(sample)) ?? [];
-  });
+function pick<T>(rounds: readonly Round[], name: VariantName, value: (sample: Sample) => T | undefined): T[] {
+  const values = rounds.map((round) => round[name] && value(round[name]));
+  return values.filter((found) => found !== undefined);
+}
 
 /** One value for each round that has both. */
 function compare(
@@ -79,8 +89,8 @@ function compare(
 const addedCpu = (rounds: readonly Round[], pair: Pick<Comparison, 'name' | 'with'>) =>
   compare(rounds, pair, (own, other) => own.targetCpu - other.targetCpu);
 
-function targetTable(rounds: readonly Round[]): string {
-  const rows = COMPARISONS.map((comparison): Row => {
+function targetTable(rounds: readonly Round[], comparisons: readonly Comparison[]): string {
+  const rows = comparisons.map((comparison): Row => {
     const { name, with: base, bar } = comparison;
     return [
       VARIANTS[name],
@@ -89,7 +99,7 @@ function targetTable(rounds: readonly Round[]): string {
       bar ?? '',
       show(compare(rounds, comparison, (own, other) => own.requestsPerSecond / other.requestsPerSecond)),
       show(
-        pick(rounds, name, (sample) => 100 * sample.spansPerRequest),
+        pick(rounds, name, (sample) => 100 * sample.spansShare),
         1,
       ),
     ];
@@ -102,6 +112,17 @@ function targetTable(rounds: readonly Round[]): string {
     'requests/s, ratio',
     'spans exported, %',
   ];
+  return table(columns, rows);
+}
+
+/** All rounds together. */
+function edgesTable(rounds: readonly Round[]): string {
+  const rows = JUDGED.map((name): Row => {
+    const edges = pick(rounds, name, (sample) => sample.edges);
+    const sum = (kind: keyof Edges) => `${edges.reduce((total, each) => total + each[kind], 0)}`;
+    return [VARIANTS[name], sum('right'), sum('wrong'), sum('unknown'), sum('lost'), sum('missing')];
+  });
+  const columns = ['client spans', 'right parent', 'wrong', 'unknown', 'parent lost', 'calls without span'];
   return table(columns, rows);
 }
 
@@ -119,9 +140,9 @@ function agentTable(rounds: readonly Round[]): string {
     const lost = rounds.flatMap((round) => round[name]?.agent?.report.lost || []);
     return [
       VARIANTS[name],
-      show(pick(rounds, name, ({ agent }) => agent?.cpu)),
+      show(pick(rounds, name, ({ agent, spansPerRequest }) => agent && agent.cpu / spansPerRequest)),
       show(
-        pick(rounds, name, ({ requestsPerSecond }) => requestsPerSecond),
+        pick(rounds, name, ({ requestsPerSecond, spansPerRequest }) => requestsPerSecond * spansPerRequest),
         0,
       ),
       show(

@@ -2,7 +2,20 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Child } from './child.ts';
 
-/** An OTLP endpoint that counts spans and forgets them. */
+/** CLIENT spans by what they hang from, of requests whose paths are numbered. */
+export interface Edges {
+  readonly right: number;
+  /** Under the span of another request. */
+  readonly wrong: number;
+  /** Under a span that never came. */
+  readonly lost: number;
+  /** Without a parent. */
+  readonly unknown: number;
+  /** Requests whose call has no span. */
+  readonly missing: number;
+}
+
+/** An OTLP endpoint that counts spans and forgets them, or keeps them until their edges are asked for. */
 export class Sink implements Disposable {
   readonly #child: Child;
   readonly port: number;
@@ -12,8 +25,8 @@ export class Sink implements Disposable {
     this.port = port;
   }
 
-  static async start(programs: string, cpu: number): Promise<Sink> {
-    const child = new Child(join(programs, 'bench-sink'), [], { cpu });
+  static async start(programs: string, cpu: number, kept?: 'edges'): Promise<Sink> {
+    const child = new Child(join(programs, 'bench-sink'), kept ? [kept] : [], { cpu });
     const [, port] = await child.waitFor(/^listening (\d+) /);
     return new Sink(child, Number(port));
   }
@@ -24,8 +37,18 @@ export class Sink implements Disposable {
 
   /** Spans received so far. */
   async spans(): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.port}/`);
-    return Number((await response.text()).split(' ')[0]);
+    return (await this.#numbers('/'))[0] ?? 0;
+  }
+
+  /** Of the spans received since the last time, of a sink that keeps them. */
+  async edges(): Promise<Edges> {
+    const [right = 0, wrong = 0, lost = 0, unknown = 0, missing = 0] = await this.#numbers('/edges');
+    return { right, wrong, lost, unknown, missing };
+  }
+
+  async #numbers(path: string): Promise<number[]> {
+    const response = await fetch(`http://127.0.0.1:${this.port}${path}`);
+    return (await response.text()).split(' ').map(Number);
   }
 
   /** Waits until so many have come, or none for `quietMs`. Returns how many came. */

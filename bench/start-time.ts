@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { analyze } from '../src/analysis/analyze.ts';
 import { QUERIES } from '../src/libraries/index.ts';
 import { Agent } from './agent.ts';
-import type { Places } from './places.ts';
+import { type Places, SERVER_CPU } from './places.ts';
 import { Server } from './server.ts';
 
 export interface StartTime {
@@ -42,7 +42,7 @@ export async function startTimes(places: Places, rounds: number): Promise<StartT
   ];
   const times: StartTime[] = [];
   for (const [name, path, args] of targets) {
-    using server = await Server.start(path, args, false);
+    using server = await Server.start(path, args, { cpu: SERVER_CPU });
     times.push(await startTime(places, name, path, server, rounds));
   }
   return times;

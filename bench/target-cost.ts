@@ -1,5 +1,6 @@
 import { measure, type Sample, type Setting } from './measure.ts';
-import { Server, type Variant } from './server.ts';
+import { type CallerVariant, Server, type Variant } from './server.ts';
+import type { Sink } from './sink.ts';
 
 /** What runs beside (or inside) the target. */
 export const VARIANTS = {
@@ -18,6 +19,11 @@ export const VARIANTS = {
   byHand: 'axum 0.8 + a tower layer by hand on the SDK',
   tower: 'axum 0.8 + opentelemetry-instrumentation-tower',
   axumTracing: 'axum 0.8 + axum-tracing-opentelemetry',
+  call: 'axum 0.8 that calls with reqwest 0.12',
+  callAgain: 'axum 0.8 that calls with reqwest 0.12, again',
+  callAgent: 'axum 0.8 that calls + agent, route, exact parents',
+  callByHand: 'axum 0.8 that calls + a tower layer and a client span by hand on the SDK',
+  callTower: 'axum 0.8 that calls + opentelemetry-instrumentation-tower and a client span by hand',
 } as const;
 
 export type VariantName = keyof typeof VARIANTS;
@@ -33,6 +39,13 @@ interface Step {
 interface Group {
   readonly start: (setting: Setting) => Promise<Server>;
   readonly steps: readonly Step[];
+  /** Its requests are numbered: the sink that keeps spans judges their edges. */
+  readonly calls?: true;
+}
+
+export interface Sinks {
+  readonly counting: Sink;
+  readonly keeping: Sink;
 }
 
 const traced = (target: string) => ['--pid', target];
@@ -44,6 +57,12 @@ const sampled = (share: string) => (target: string) => [
 const sdk = (name: VariantName, variant: Variant): Group => ({
   start: ({ places }) => Server.bench(places, variant),
   steps: [{ name }],
+});
+
+const callerSdk = (name: VariantName, variant: CallerVariant): Group => ({
+  start: ({ places }) => Server.caller(places, variant),
+  steps: [{ name }],
+  calls: true,
 });
 
 const GROUPS: readonly Group[] = [
@@ -73,14 +92,28 @@ const GROUPS: readonly Group[] = [
   sdk('byHand', 'by-hand'),
   sdk('tower', 'tower'),
   sdk('axumTracing', 'axum-tracing'),
+  {
+    start: ({ places }) => Server.caller(places, 'bare'),
+    steps: [{ name: 'call' }, { name: 'callAgent', flags: traced }, { name: 'callAgain' }],
+    calls: true,
+  },
+  callerSdk('callByHand', 'by-hand'),
+  callerSdk('callTower', 'tower'),
 ];
 
 /** Every variant once; each second round backwards, so that a drift of the machine cancels out. */
-export async function runRound(setting: Setting, index: number, say: (text: string) => void): Promise<Round> {
+export async function runRound(
+  { places, load }: Omit<Setting, 'sink'>,
+  sinks: Sinks,
+  index: number,
+  say: (text: string) => void,
+): Promise<Round> {
   const forwards = index % 2 === 0;
   const round: Partial<Record<VariantName, Sample>> = {};
-  using idle = await Server.fixture(setting.places, 'hyper014');
+  using idle = await Server.fixture(places, 'hyper014');
   for (const group of forwards ? GROUPS : GROUPS.toReversed()) {
+    const sink = group.calls ? sinks.keeping : sinks.counting;
+    const setting = { places: { ...places, sinkPort: sink.port }, load, sink };
     using server = await group.start(setting);
     for (const { name, flags } of forwards ? group.steps : group.steps.toReversed()) {
       const sample = await measure(setting, server, flags?.(`${server.pid}`, `${idle.pid}`));

@@ -1,5 +1,6 @@
-//! HTTP/1.1 load on one thread: a fixed number of equal requests over keep-alive connections.
+//! HTTP/1.1 load on one thread: a fixed number of requests over keep-alive connections.
 //!   bench-load <address> <requests> <warm-up requests> <connections> <path> [tls]
+//! All requests are equal; a path that ends in `#` ends in each request's own number instead, counted from 0.
 //! Prints `warm` when the warm-up is done, waits for a line on stdin, makes the requests and prints the time they
 //! took in seconds, then waits for stdin to end before it closes its connections.
 mod tls;
@@ -16,14 +17,46 @@ use tokio::task::{JoinSet, LocalSet};
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
+struct Requests {
+    /// Up to the number when there is one, else all.
+    head: Vec<u8>,
+    /// Behind the number; empty when there is none.
+    tail: Vec<u8>,
+    next: Cell<usize>,
+}
+
+impl Requests {
+    fn new(address: &str, path: &str) -> Requests {
+        let tail = format!(" HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench-load/1\r\nAccept: */*\r\n\r\n");
+        let next = Cell::new(0);
+        match path.strip_suffix('#') {
+            Some(path) => Requests { head: format!("GET {path}").into(), tail: tail.into(), next },
+            None => Requests { head: format!("GET {path}{tail}").into(), tail: Vec::new(), next },
+        }
+    }
+
+    fn write_next(&self, request: &mut Vec<u8>) {
+        request.clear();
+        request.extend(&self.head);
+        if self.tail.is_empty() {
+            return;
+        }
+        let number = self.next.replace(self.next.get() + 1);
+        request.extend(number.to_string().into_bytes());
+        request.extend(&self.tail);
+    }
+}
+
 struct Connection {
     stream: Box<dyn Stream>,
-    request: Rc<[u8]>,
+    requests: Rc<Requests>,
+    request: Vec<u8>,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     async fn exchange(&mut self) -> io::Result<()> {
+        self.requests.write_next(&mut self.request);
         self.stream.write_all(&self.request).await?;
         let mut filled = 0;
         loop {
@@ -79,17 +112,15 @@ async fn measure(arguments: Vec<String>) -> io::Result<()> {
         panic!("five arguments are needed, and optionally tls")
     };
     let number = |text: &String| text.parse::<usize>().expect("a number");
-    let request: Rc<[u8]> =
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bench-load/1\r\nAccept: */*\r\n\r\n")
-            .into_bytes()
-            .into();
+    let all = Rc::new(Requests::new(address, path));
     let mut connections = Vec::new();
     for _ in 0..number(count) {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let stream: Box<dyn Stream> =
             if tls.is_empty() { Box::new(stream) } else { Box::new(tls::connect(stream).await?) };
-        connections.push(Connection { stream, request: request.clone(), buffer: vec![0; 4096] });
+        let requests = all.clone();
+        connections.push(Connection { stream, requests, request: Vec::new(), buffer: vec![0; 4096] });
     }
     let connections = run(connections, number(warm_up)).await?;
     println!("warm");

@@ -1,17 +1,13 @@
 //! One server on axum, or on hyper alone, bare or with the OpenTelemetry SDK inside:
 //! `bench-server <variant> <otlp traces url>`. Nothing in it can do TLS as a server.
-//! The SDK has its defaults: batch processor, every span sampled, OTLP over http/protobuf.
-mod by_hand;
 mod plain_hyper;
 
 use axum::extract::Path;
 use axum::{routing::get, Router};
 use axum_tracing_opentelemetry::middleware::OtelAxumLayer;
+use bench_server::{by_hand, sdk};
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use opentelemetry_sdk::Resource;
 use tokio::signal::unix::{signal, SignalKind};
 use tracing_subscriber::prelude::*;
 
@@ -35,23 +31,12 @@ fn instrument(variant: &str, router: Router, provider: &SdkTracerProvider) -> Ro
     }
 }
 
-/// The blocking HTTP client of the exporter may not be made on a thread of the runtime.
-fn sdk(endpoint: &str) -> SdkTracerProvider {
-    let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint).build().expect("exporter");
-    let provider = SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(Resource::builder().with_service_name("bench-server").build())
-        .build();
-    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    opentelemetry::global::set_tracer_provider(provider.clone());
-    provider
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [variant, endpoint] = arguments.as_slice() else { panic!("two arguments are needed") };
     let router = Router::new().route("/users/{id}", get(user));
-    let provider = (!matches!(variant.as_str(), "bare" | "hyper")).then(|| sdk(endpoint));
+    let provider =
+        (!matches!(variant.as_str(), "bare" | "hyper")).then(|| sdk::install("bench-server", endpoint));
     let router = match &provider {
         Some(provider) => instrument(variant, router, provider),
         None => router,

@@ -1,10 +1,14 @@
 //! An OTLP over HTTP endpoint that counts spans and forgets them. `GET /` answers `spans requests bytes`.
+//! With the argument `edges`, `GET /edges` answers `right wrong lost unknown missing` for what came since the last time.
 mod count;
+mod edges;
+mod fields;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::rc::Rc;
 
+use edges::Edges;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -19,20 +23,31 @@ struct Totals {
     spans: Cell<u64>,
     requests: Cell<u64>,
     bytes: Cell<u64>,
+    edges: Option<RefCell<Edges>>,
 }
 
 impl Totals {
     fn add(&self, body: &[u8]) {
-        self.spans.set(self.spans.get() + count::spans(body).expect("an ExportTraceServiceRequest"));
+        let well_formed = "an ExportTraceServiceRequest";
+        self.spans.set(self.spans.get() + count::spans(body).ok().expect(well_formed));
+        if let Some(edges) = &self.edges {
+            edges.borrow_mut().add(body).ok().expect(well_formed);
+        }
         self.requests.set(self.requests.get() + 1);
         self.bytes.set(self.bytes.get() + body.len() as u64);
+    }
+
+    fn text(&self, path: &str) -> String {
+        match (&self.edges, path) {
+            (Some(edges), "/edges") => edges.borrow_mut().judge().to_string(),
+            _ => format!("{} {} {}", self.spans.get(), self.requests.get(), self.bytes.get()),
+        }
     }
 }
 
 async fn answer(request: Request<Incoming>, totals: Rc<Totals>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.method() == Method::GET {
-        let text = format!("{} {} {}", totals.spans.get(), totals.requests.get(), totals.bytes.get());
-        return Ok(Response::new(Full::from(text)));
+        return Ok(Response::new(Full::from(totals.text(request.uri().path()))));
     }
     if let Ok(body) = request.collect().await {
         totals.add(&body.to_bytes());
@@ -44,7 +59,8 @@ async fn answer(request: Request<Incoming>, totals: Rc<Totals>) -> Result<Respon
 }
 
 async fn serve() {
-    let totals = Rc::new(Totals::default());
+    let edges = (std::env::args().nth(1).as_deref() == Some("edges")).then(RefCell::default);
+    let totals = Rc::new(Totals { edges, ..Totals::default() });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let port = listener.local_addr().expect("address").port();
     println!("listening {port} pid {}", std::process::id());
