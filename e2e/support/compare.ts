@@ -106,9 +106,14 @@ export function comparable(spans: readonly Span[]): Map<string, Comparable> {
 }
 
 export function report(problems: readonly string[]): void {
-  if (problems.length === 0) return;
-  const lines = [...summary(problems).slice(0, SHOWN), 'For example:', ...problems.slice(0, SHOWN)];
-  assert.fail(`${problems.length} problems\n${lines.join('\n')}`);
+  if (problems.length > 0) assert.fail(problemText(problems));
+}
+
+/** How many of which sort, and a few examples. */
+export function problemText(problems: readonly string[]): string {
+  const examples = problems.slice(0, SHOWN).map((problem) => problem.slice(0, 1000));
+  const lines = [...summary(problems).slice(0, SHOWN), 'For example:', ...examples];
+  return `${problems.length} problems\n${lines.join('\n')}`;
 }
 
 /** Equal problems counted together, with the kinds of request that have them; the most frequent first. */

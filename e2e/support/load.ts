@@ -18,6 +18,8 @@ export interface LoadRecord {
   readonly status: number | null;
   readonly route: string | null;
   readonly error: string | null;
+  /** What a calling program says of its calls: a line for each. */
+  readonly answer?: string;
   /** Unix time in nanoseconds: before the first byte, and when the response head was there. */
   readonly startNs: string;
   readonly endNs: string;
@@ -30,6 +32,8 @@ export interface LoadOptions {
   readonly prefix?: string;
   readonly only?: readonly string[];
   readonly without?: readonly string[];
+  /** Requests for these shapes of a calling program, instead of kinds. */
+  readonly shapes?: readonly string[];
   readonly durationMs?: number;
 }
 
@@ -50,6 +54,7 @@ export function startLoad(target: Target, options: LoadOptions): Child {
     ...['--count', `${options.count}`, '--seed', `${options.seed ?? 1}`],
     ...['--concurrency', `${options.concurrency ?? 32}`, '--prefix', options.prefix ?? 'r'],
     ...['--only', (options.only ?? []).join(','), '--without', without.join(',')],
+    ...['--shapes', (options.shapes ?? []).join(',')],
     ...(options.durationMs === undefined ? [] : ['--duration-ms', `${options.durationMs}`]),
   ]);
 }

@@ -6,7 +6,7 @@ export interface Span {
   readonly traceState: string;
   readonly flags: number;
   readonly name: string;
-  /** 2 = SERVER. */
+  /** 2 = SERVER, 3 = CLIENT. */
   readonly kind: number;
   readonly startNs: bigint;
   readonly endNs: bigint;

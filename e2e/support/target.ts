@@ -4,15 +4,28 @@ import { Child } from './child.ts';
 import type { Scratch } from './scratch.ts';
 
 export const PROGRAMS = ['axum08', 'axum07', 'axum06', 'hyper1', 'hyper014', 'actix4', 'stdhttp'] as const;
-export type Program = (typeof PROGRAMS)[number];
+/** Programs that call others: see fixtures/README.md. */
+export const CALLERS = [
+  'client11',
+  'client12',
+  'client13',
+  'client128',
+  'clienthyper1',
+  'clienthyper014',
+  'clientblocking',
+] as const;
+export type Program = (typeof PROGRAMS | typeof CALLERS)[number];
 
 export interface TargetOptions {
   readonly program: Program;
   readonly tls?: boolean;
-  readonly runtime?: 'multi' | 'current';
+  /** The last two: of the calling programs only. */
+  readonly runtime?: 'multi' | 'current' | 'local' | 'two';
+  readonly workers?: number;
   readonly host?: string;
   readonly port?: number;
   readonly profile?: FixtureProfile;
+  readonly args?: readonly string[];
 }
 
 export interface Target extends Disposable {
@@ -34,8 +47,10 @@ export function targetArguments(options: TargetOptions): string[] {
   return [
     ...(options.tls ? ['--tls'] : []),
     ...['--runtime', options.runtime ?? 'multi'],
+    ...['--workers', `${options.workers ?? 2}`],
     ...['--host', options.host ?? '127.0.0.1'],
     ...['--port', `${options.port ?? 0}`],
+    ...(options.args ?? []),
   ];
 }
 
