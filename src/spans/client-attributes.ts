@@ -12,10 +12,9 @@ import {
   ATTR_SERVER_PORT,
   ATTR_URL_FULL,
 } from '@opentelemetry/semantic-conventions';
-import { type ClientTarget, fullUrl, withoutCredentials } from './client-url.ts';
-import { type Attributes, pushHeaders, text } from './server-attributes.ts';
+import { type ClientTarget, fullUrl, serverOf } from './client-url.ts';
+import { type Attributes, pushHeaders } from './server-attributes.ts';
 import { attributeKey } from './span.ts';
-import { splitHost } from './url.ts';
 
 const METHOD = attributeKey(ATTR_HTTP_REQUEST_METHOD);
 const METHOD_ORIGINAL = attributeKey(ATTR_HTTP_REQUEST_METHOD_ORIGINAL);
@@ -76,9 +75,9 @@ export function clientAttributes(
 }
 
 function pushServer(attributes: Attributes, { scheme, authority }: ClientTarget): void {
-  const host = splitHost(withoutCredentials(authority));
-  if (!host) return;
-  attributes.push(SERVER_ADDRESS, text(host.host));
-  const port = host.port ?? (scheme === 'https' ? 443 : scheme === 'http' ? 80 : undefined);
-  if (port !== undefined) attributes.push(SERVER_PORT, port);
+  const { address, port } = serverOf(authority);
+  if (address === undefined) return;
+  attributes.push(SERVER_ADDRESS, address);
+  const known = port ?? (scheme === 'https' ? 443 : scheme === 'http' ? 80 : undefined);
+  if (known !== undefined) attributes.push(SERVER_PORT, known);
 }

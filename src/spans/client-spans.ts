@@ -16,14 +16,13 @@ import {
   closedEnd,
   PROCESS_EXIT,
 } from './client-end.ts';
-import { type ClientTarget, callTarget, wireTarget, withoutCredentials } from './client-url.ts';
+import { type ClientTarget, callTarget, serverOf, wireTarget } from './client-url.ts';
 import type { WallClock } from './clock.ts';
 import { OpenTable } from './open-table.ts';
 import { Redirects } from './redirects.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { pushResponseHeaders, spanName } from './server-attributes.ts';
 import { attributeKey, type Scope, SPAN_KIND, type SpanRecord, STATUS, type TracedProcess } from './span.ts';
-import { splitHost } from './url.ts';
 
 /** What the CLIENT spans of one process need to know of it. */
 export interface ClientContext {
@@ -186,7 +185,7 @@ export class ClientSpans {
       this.#ignored.delete(event.connection);
       return;
     }
-    const host = splitHost(withoutCredentials(open.target.authority))?.host;
+    const host = serverOf(open.target.authority).address;
     const evidence = { scheme: open.target.scheme, host, closed: open.closed };
     this.#giveUp(open, event.timeNs, callEnd(event, evidence));
   }

@@ -1,6 +1,6 @@
 import { CALL_SCHEME } from '../events/layout.ts';
 import { text } from './server-attributes.ts';
-import { redactQuery, splitTarget } from './url.ts';
+import { redactQuery, splitHost, splitTarget } from './url.ts';
 
 /** Where a client request goes, as it was written: a character a byte, credentials and all. */
 export interface ClientTarget {
@@ -32,16 +32,44 @@ export function callTarget(scheme: number, authority: string, path: string): Cli
 
 const withSlash = (path: string) => (path.startsWith('/') ? path : `/${path}`);
 
-export const withoutCredentials = (authority: string) => authority.slice(authority.lastIndexOf('@') + 1);
+/** What a span shows of an authority. */
+export interface Server {
+  /** undefined for an authority without a host. */
+  readonly address: string | undefined;
+  readonly port: number | undefined;
+  /** The authority without credentials. */
+  readonly shown: string;
+}
+
+const REMEMBERED = 1024;
+const servers = new Map<string, Server>();
+
+/** Programs call the same few servers all the time. */
+export function serverOf(authority: string): Server {
+  let server = servers.get(authority);
+  if (!server) {
+    server = parseServer(authority);
+    if (servers.size >= REMEMBERED) servers.clear();
+    servers.set(authority, server);
+  }
+  return server;
+}
+
+function parseServer(authority: string): Server {
+  const at = authority.lastIndexOf('@');
+  const bare = authority.slice(at + 1);
+  const host = splitHost(bare);
+  const shown = text(at < 0 ? bare : `REDACTED:REDACTED@${bare}`);
+  return { address: host && text(host.host), port: host?.port, shown };
+}
 
 /** SEMCONV `url.full`: no credentials, no known secrets, no fragment. Without a scheme: RFC 3986 §4.2. */
 export function fullUrl({ scheme, authority, path }: ClientTarget): string {
-  const host = withoutCredentials(authority);
-  const shown = host === authority ? host : `REDACTED:REDACTED@${host}`;
+  const { shown } = serverOf(authority);
   const start = scheme === undefined ? `//${shown}` : `${scheme}://${shown}`;
-  if (path === '') return text(start);
+  if (path === '') return start;
   const parts = splitTarget('', path);
-  return text(start + parts.path + (parts.query === undefined ? '' : `?${redactQuery(parts.query)}`));
+  return start + text(parts.query === undefined ? parts.path : `${parts.path}?${redactQuery(parts.query)}`);
 }
 
 /** For comparing URLs: normalised, with secrets, without credentials and fragment. undefined for what is none. */

@@ -30,7 +30,8 @@ function pathOfAbsolute(target: string): number {
 const SECRETS = /(^|&)(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|sig|X-Goog-Signature)=[^&]*/g;
 
 export function redactQuery(query: string): string {
-  return query.includes('=') ? query.replace(SECRETS, '$1$2=REDACTED') : query;
+  const suspect = query.includes('sig=') || query.includes('X-Amz-') || query.includes('X-Goog-');
+  return suspect ? query.replace(SECRETS, '$1$2=REDACTED') : query;
 }
 
 export interface HostAndPort {
