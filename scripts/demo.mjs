@@ -1,4 +1,5 @@
-// npm run demo [-- --seconds N]: builds a small axum service, traces it, shows its spans, cleans up.
+// npm run demo [-- --seconds N]: builds a small axum shop and the warehouse it calls, traces them, shows their spans,
+// cleans up.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -27,7 +28,7 @@ function build() {
   installNodePackages();
   compile();
   const target = join(cacheDirectory, 'demo');
-  say('building demo/shop, a small axum service without any telemetry in it');
+  say('building demo/shop, a small axum shop that calls its warehouse with reqwest, without any telemetry in it');
   run('cargo', ['build', '--locked', '--release'], {
     cwd: join(root, 'demo', 'shop'),
     env: { ...process.env, CARGO_TARGET_DIR: target },
