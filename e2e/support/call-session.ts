@@ -48,7 +48,7 @@ export class CallSession implements Disposable {
     if (problems.length > 0) {
       const counts = `${records.length} requests; edges ${JSON.stringify(edges)}`;
       const said = this.session.agent.child.stderr.slice(-3000);
-      assert.fail(`${counts}\n${problemText(problems)}\nThe agent: ${said}`);
+      assert.fail(`${counts}\n${problemText(problems, 6)}\nThe agent: ${said}`);
     }
     return edges;
   }

@@ -110,8 +110,8 @@ export function report(problems: readonly string[]): void {
 }
 
 /** How many of which sort, and a few examples. */
-export function problemText(problems: readonly string[]): string {
-  const examples = problems.slice(0, SHOWN).map((problem) => problem.slice(0, 1000));
+export function problemText(problems: readonly string[], shown = SHOWN): string {
+  const examples = problems.slice(0, shown).map((problem) => problem.slice(0, 1000));
   const lines = [...summary(problems).slice(0, SHOWN), 'For example:', ...examples];
   return `${problems.length} problems\n${lines.join('\n')}`;
 }
