@@ -113,9 +113,11 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   struct library_key key = {.pointer = key_of_call(r, l), .tgid = tgid};
   __u64 task = current_task_id(target), path = member(r, l->request_path);
   struct client_call *same = find_call(tgid, key.pointer);
-  if (same && same->place.caller == caller_key(task) && same->path == path) return; // handed through
+  if (same && same->place.caller == caller_key(task) && same->path == path && key.pointer != path)
+    return; // handed through, from one function of the client to the next
   __builtin_memset(e, 0, sizeof *e);
-  fill_header(&e->header, EVENT_CALL, bpf_ktime_get_ns());
+  c.since = bpf_ktime_get_ns();
+  fill_header(&e->header, EVENT_CALL, c.since);
   struct context *parent = current_context(tgid, task, &e->orphan);
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
   c.place.id = new_call_id();
@@ -142,6 +144,11 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
     submit(e, sizeof *e + size);
   }
+  if (same && key.pointer == path && c.since - same->since < SHARED_NS) {
+    share_call(same);
+    return;
+  }
+  c.sharers = 1;
   if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
@@ -226,6 +233,12 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
     return;
   }
   copy = *call;
+  if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
+    count(COUNTER_CALL_UNLINKED);
+    leave_pending(tgid, task, &copy, PENDING_SHARED);
+    unshare_call(call, tgid, pointer);
+    return;
+  }
   remove_call(tgid, pointer);
   int library = target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);

@@ -151,9 +151,11 @@ __noinline int client_request(struct scratch *s, struct connection *c) {
   if (!s || !c) return 0;
   struct client_call *call = s->target_flags & TARGET_CALLS ? pending_call(c->tgid, s->task) : 0;
   if (!call) return unlinked_request(s, c, 0);
-  int known = call->pending == PENDING_CALL;
+  __u8 pending = call->pending;
   call->pending = PENDING_NONE;
-  if (!known) return unlinked_request(s, c, 1);
+  if (pending == PENDING_UNKNOWN) return unlinked_request(s, c, 1);
+  __builtin_memset(&c->call, 0, sizeof c->call);
+  if (pending == PENDING_SHARED) return 0;
   c->call = call->place;
   fill_call_ids(&s->request, call);
   if (call->sampled) submit_client_request(s, capture_client_heads);

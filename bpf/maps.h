@@ -191,7 +191,7 @@ struct library_connection {
 };
 
 // In `drivers`: whose head is encoded, but not yet written.
-enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN };
+enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN, PENDING_SHARED };
 
 // A request on its way from its caller to a connection.
 struct client_call {
@@ -203,7 +203,8 @@ struct client_call {
   __u8 trace_flags;
   __u8 scheme;
   __u8 pending; // enum pending
-  __u32 unused;
+  __u32 sharers; // calls that wait under the same pointer since `since`: beyond 1 nobody knows which is which
+  __u64 since;
 };
 
 #define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed
