@@ -32,6 +32,15 @@ static __always_inline struct caller *caller_of(__u32 tgid, __u64 caller) {
   return bpf_map_lookup_elem(&callers, &key);
 }
 
+// Whose calls the current task may be polling: its own, else those of the task that made it.
+static __always_inline struct caller *caller_here(__u32 tgid, __u64 caller) {
+  struct task_key key = {.task = caller, .tgid = tgid};
+  struct caller *c = bpf_map_lookup_elem(&callers, &key);
+  if (c && (c->open | c->answered)) return c;
+  __u64 *maker = bpf_map_lookup_elem(&makers, &key);
+  return maker ? caller_of(tgid, *maker) : c;
+}
+
 #define ALL_SLOTS ((1ULL << CALL_SLOTS) - 1)
 
 static __always_inline __u64 lowest_bit(__u64 bits) { return bits & -bits; }
@@ -128,12 +137,12 @@ static __always_inline void fill_call_ids(struct event_request *r, const struct 
 // ---- connections that callers wait for ----
 
 static __always_inline void connect_begins(__u32 tgid, __u64 task) {
-  struct caller *c = caller_of(tgid, task);
+  struct caller *c = caller_here(tgid, task);
   if (c) c->connects++;
 }
 
 static __always_inline void connect_ends(__u32 tgid, __u64 task, int error, __u16 port) {
-  struct caller *c = caller_of(tgid, task);
+  struct caller *c = caller_here(tgid, task);
   if (!c) return;
   if (!error) {
     c->established++;

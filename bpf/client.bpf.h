@@ -50,8 +50,12 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   struct task_key key = {.task = register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT), .tgid = tgid};
   if (!key.task) return; // the counter has wrapped: the next one is taken
   __u64 task = current_task_id(target);
-  struct caller *caller = target->flags & TARGET_CALLS ? caller_of(tgid, caller_key(task)) : 0;
-  if (caller) caller->spawned = 1;
+  __u64 maker = caller_key(task);
+  struct caller *caller = target->flags & TARGET_CALLS ? caller_here(tgid, maker) : 0;
+  if (caller && caller->open) {
+    caller->spawned = 1;
+    bpf_map_update_elem(&makers, &key, &maker, BPF_ANY);
+  }
   struct context *parent = current_context(tgid, task, &orphan);
   if (!parent) return;
   struct context copy = *parent;
@@ -376,7 +380,7 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
   struct target *target = current_target(&tgid);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   __u64 task = current_task_id(target);
-  struct caller *c = caller_of(tgid, caller_key(task));
+  struct caller *c = caller_here(tgid, caller_key(task));
   if (!c) return;
   if (!c->open) { // any of them
     free_call(c, lowest_bit(c->answered));
@@ -393,7 +397,7 @@ static __always_inline void client_error(void) {
   __u32 tgid;
   struct target *target = current_target(&tgid);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct caller *c = caller_of(tgid, caller_key(current_task_id(target)));
+  struct caller *c = caller_here(tgid, caller_key(current_task_id(target)));
   if (c) c->given_up = 1;
 }
 

@@ -263,6 +263,8 @@ MAP(born, BPF_MAP_TYPE_LRU_HASH, 65536, struct task_key, struct context);
 // By a pointer that moves with the request: its HeaderMap's entries, or its URI's path.
 MAP(calls, BPF_MAP_TYPE_LRU_HASH, 32768, struct library_key, struct client_call);
 MAP(callers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct caller);
+// Tasks made while their maker had calls open: they may have been given one of its futures.
+MAP(makers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, __u64);
 MAP(drivers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct client_call);
 MAP(client_connections, BPF_MAP_TYPE_LRU_HASH, 16384, struct library_key, struct client_connection);
 // Blocking clients: contexts by the pointer of the URL's text.
