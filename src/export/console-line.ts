@@ -35,10 +35,10 @@ export function renderLine(span: SpanRecord, paint: Paint): string {
 export function renderSpan(span: SpanRecord, paint: Paint): string {
   const attributes = readAttributes(span);
   const failed = span.status === ERROR;
-  const name = printable(span.name).padEnd(20);
+  const name = `${span.kind === CLIENT ? '→ ' : ''}${printable(span.name)}`;
   const parts = [
     serviceOf(span).padEnd(8),
-    span.kind === CLIENT ? `→ ${name}` : name,
+    name.padEnd(20),
     outcome(attributes).padEnd(3),
     `${formatMilliseconds(durationMs(span))} ms`.padStart(10),
   ];

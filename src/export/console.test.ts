@@ -38,7 +38,7 @@ test('a client span says where it went', () => {
     'error.type': '404',
   });
   const line = renderLine(makeSpan(1, { kind: 2, name: 'GET', status: STATUS.error, attributes }), plain);
-  assert.match(line, /shop {6}→ GET {19}404 +0\.543 ms {2}error=404 url=http:\/\/a\.example\/b\?c=d /);
+  assert.match(line, /shop {6}→ GET {17}404 +0\.543 ms {2}error=404 url=http:\/\/a\.example\/b\?c=d /);
 });
 
 test('control characters from the network are escaped', () => {
@@ -68,9 +68,9 @@ test('a trace is a tree, parents before children, siblings by time', () => {
   ];
   assert.deepEqual(lines(spans), [
     '[time] shop      GET /root             200     2.00 ms  0af76519:00f067aa',
-    '             ├─ shop      → GET early             200     2.00 ms',
+    '             ├─ shop      → GET early           200     2.00 ms',
     '             │  └─ stock     GET /a                200     2.00 ms',
-    '             └─ shop      → GET late              200     2.00 ms',
+    '             └─ shop      → GET late            200     2.00 ms',
   ]);
 });
 

@@ -102,6 +102,7 @@ test('nothing lost, in order: a span an attempt, and one a request on the wire',
         const attempts = parts.length === 3 ? Math.max(1, parts[0]) : 1;
         const steps = parts.length === 3 ? lifeOfCall(number, ...parts) : lifeOfWire(number, parts[0]);
         for (const step of steps) step(client);
+        client.expire(7 * SECOND);
         return Array.from({ length: attempts }, (_, attempt) => spanId(number, attempt));
       });
       assert.equal(client.openCount, 0);

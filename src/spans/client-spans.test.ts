@@ -191,7 +191,6 @@ test('why a call had no response', () => {
     [{ connects: 1, established: 1 }, 'response_not_seen', false],
     [{ spawned: true }, 'name_resolution_error', true],
     [{}, 'response_not_seen', false],
-    [{ written: true, connects: 1, established: 1 }, 'response_not_seen', false],
     [{ state: 0 }, 'response_not_seen', false],
     [{ state: 0, givenUp: true }, 'timeout', true],
     [{ state: 0, connects: 1, connectError: 111 }, 'connection_refused', true],
@@ -233,6 +232,28 @@ test('TLS, addresses instead of names, and connections that closed are evidence'
     'connection_closed',
     'connection_reset',
   ]);
+});
+
+test('a call that returns may hear of its connection a little later', () => {
+  const { client, spans } = startClient();
+  const life = (number: number) => {
+    client.call(call({ connection: number }));
+    client.request(written({ socket: number, connection: number }));
+    client.callEnd(ended({ connection: number, written: true }));
+  };
+  for (const number of [20, 21, 22, 23]) life(number);
+  client.closed(closed({ timeNs: 6.1 * SECOND, call: 20, connection: 20 }));
+  client.expire(6.9 * SECOND);
+  assert.equal(client.openCount, 3);
+  client.response(response(200, { call: 21, connection: 21, timeNs: 6.95 * SECOND }));
+  client.expire(7 * SECOND);
+  life(24);
+  client.processEnded(1, 7 * SECOND);
+  assert.deepEqual(
+    spans.map((span) => [endReason(span), span.status, span.endUnixSeconds]),
+    [['connection_closed', 2, 1006], [undefined, 0, 1006], ...Array(3).fill(['response_not_seen', 0, 1006])],
+  );
+  assert.equal(client.openCount, 0);
 });
 
 test('why a request without a call had no response', () => {

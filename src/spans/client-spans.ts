@@ -1,11 +1,5 @@
 import type { CallEndEvent, CallEvent, ClientResponseEvent, RequestEvent } from '../events/events.ts';
-import {
-  type ClientFacts,
-  clientAttributes,
-  type Headers,
-  HTTP_METHODS,
-  isKnownMethod,
-} from './client-attributes.ts';
+import { clientAttributes, HTTP_METHODS, isKnownMethod } from './client-attributes.ts';
 import {
   AGENT_STOPPED,
   AGENT_TIMEOUT,
@@ -15,8 +9,10 @@ import {
   callEnd,
   closedEnd,
   PROCESS_EXIT,
+  RESPONSE_NOT_SEEN,
 } from './client-end.ts';
-import { type ClientTarget, callTarget, serverOf, wireTarget } from './client-url.ts';
+import { isCut, type OpenRequest, openRequest, writtenOn } from './client-request.ts';
+import { callTarget, serverOf, wireTarget } from './client-url.ts';
 import type { WallClock } from './clock.ts';
 import { OpenTable } from './open-table.ts';
 import { Redirects } from './redirects.ts';
@@ -58,42 +54,14 @@ export interface ClientSpanLosses {
 
 const END_REASON = attributeKey('otel_rust.end_reason');
 
-/** The attempt under way of one request. Identifiers as in an event. */
-interface OpenRequest extends ClientFacts {
-  readonly process: TracedProcess;
-  readonly scope: Scope;
-  readonly pid: number;
-  readonly traceId0: number;
-  readonly traceId1: number;
-  readonly traceId2: number;
-  readonly traceId3: number;
-  spanId0: number;
-  spanId1: number;
-  readonly parentId0: number;
-  readonly parentId1: number;
-  readonly traceFlags: number;
-  startNs: number;
-  /** That carries it; 0 when it was not written yet. */
-  connection: number;
-  /** How that connection ended. */
-  closed: ClientEnd | undefined;
-  /** Its target is not known to the end. */
-  cut: boolean;
-  method: string | undefined;
-  target: ClientTarget;
-  resends: number;
-  peerAddress: string | undefined;
-  peerPort: number;
-  version: string | undefined;
-  requestHeaders: Headers | undefined;
-}
-
 /** Open requests are bounded: about 1 KB each. */
 const MAX_OPEN = 50_000;
 const MAX_IGNORED = 10_000;
 const PIPELINE = 4096;
 /** Requests of one connection that the kernel side lets be open. */
 const MAX_UNANSWERED = 64;
+/** The task that drives a connection closes it a little after it has told the caller of its end. */
+const MAX_WAIT_NS = 1e9;
 /** Power of two. Calls end in about the order in which they begin. */
 const ENDED = 16_384;
 
@@ -170,7 +138,7 @@ export class ClientSpans {
   closed(event: ClientResponseEvent): void {
     const end = event.lost ? CONNECTION_LOST : event.exiting ? PROCESS_EXIT : closedEnd(event.error);
     const open = event.call === 0 ? undefined : this.#calls.get(event.call);
-    if (open && !event.lost && open.connection === event.connection) open.closed = end;
+    if (open && !event.lost && open.connection === event.connection) this.#callClosed(open, event.call, end);
     for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
       const key = keyOf(event.connection, i);
       const request = this.#wire.take(key);
@@ -180,14 +148,21 @@ export class ClientSpans {
   }
 
   callEnd(event: CallEndEvent): void {
-    const open = this.#takeCall(event.connection);
+    const call = event.connection;
+    const open = this.#calls.get(call);
     if (!open) {
-      this.#ignored.delete(event.connection);
+      this.#ignored.delete(call);
       return;
     }
     const host = serverOf(open.target.authority).address;
     const evidence = { scheme: open.target.scheme, host, closed: open.closed };
-    this.#giveUp(open, event.timeNs, callEnd(event, evidence));
+    const end = callEnd(event, evidence);
+    if (end === RESPONSE_NOT_SEEN && event.written) {
+      open.endedNs = event.timeNs;
+      return;
+    }
+    this.#takeCall(call);
+    this.#giveUp(open, event.timeNs, end);
   }
 
   processEnded(pid: number, timeNs: number): void {
@@ -197,6 +172,8 @@ export class ClientSpans {
   /** To be called about once a second. */
   expire(nowNs: number): void {
     const limit = nowNs - this.#options.timeoutNs;
+    const waited = nowNs - MAX_WAIT_NS;
+    this.#giveUpAll(nowNs, RESPONSE_NOT_SEEN, (open) => open.endedNs !== 0 && open.endedNs <= waited);
     this.#giveUpAll(nowNs, AGENT_TIMEOUT, (open) => open.startNs <= limit);
   }
 
@@ -205,11 +182,19 @@ export class ClientSpans {
     this.#giveUpAll(nowNs, AGENT_STOPPED, () => true);
   }
 
+  #callClosed(open: OpenRequest, call: number, end: ClientEnd): void {
+    open.closed = end;
+    if (open.endedNs === 0) return;
+    this.#takeCall(call);
+    this.#giveUp(open, open.endedNs, end);
+  }
+
   #giveUpAll(timeNs: number, end: ClientEnd, which: (open: OpenRequest) => boolean): void {
     for (const [call, open] of this.#calls.entries()) {
       if (!which(open)) continue;
       this.#takeCall(call);
-      this.#giveUp(open, timeNs, end);
+      if (open.endedNs === 0) this.#giveUp(open, timeNs, end);
+      else this.#giveUp(open, open.endedNs, RESPONSE_NOT_SEEN);
     }
     for (const [key, open] of this.#wire.entries()) {
       if (!which(open)) continue;
@@ -353,54 +338,4 @@ export class ClientSpans {
       events: undefined,
     });
   }
-}
-
-function openRequest(
-  event: CallEvent | RequestEvent,
-  process: TracedProcess,
-  scope: Scope,
-  target: ClientTarget,
-): OpenRequest {
-  return {
-    process,
-    scope,
-    pid: event.pid,
-    traceId0: event.traceId0,
-    traceId1: event.traceId1,
-    traceId2: event.traceId2,
-    traceId3: event.traceId3,
-    spanId0: event.spanId0,
-    spanId1: event.spanId1,
-    parentId0: event.parentId0,
-    parentId1: event.parentId1,
-    traceFlags: event.traceFlags,
-    startNs: event.timeNs,
-    connection: 0,
-    closed: undefined,
-    cut: false,
-    method: undefined,
-    target,
-    resends: 0,
-    peerAddress: undefined,
-    peerPort: 0,
-    version: undefined,
-    requestHeaders: undefined,
-  };
-}
-
-/** hyper's encoder writes 1.1 unless the caller sets 1.0 on its request, which a record without a head hides. */
-function writtenOn(open: OpenRequest, event: RequestEvent, head: RequestHead | undefined): void {
-  open.connection = event.connection;
-  open.closed = undefined;
-  open.peerAddress = event.peerAddress;
-  open.peerPort = event.peerPort;
-  open.version = head?.version ?? '1.1';
-  open.requestHeaders = head?.captured;
-}
-
-/** The capture ended inside the request line. */
-function isCut(event: RequestEvent, { method, target }: RequestHead): boolean {
-  return (
-    event.head.length < event.headSize && method.length + target.length + 1 >= event.head.trimStart().length
-  );
 }
