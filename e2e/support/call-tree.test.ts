@@ -4,7 +4,7 @@ import { compareTree, type Edges } from './call-tree.ts';
 import type { LoadRecord } from './load.ts';
 import type { Attributes, Span } from './otlp.ts';
 
-const BASE = 'http://127.0.0.1:80';
+const BASE = 'http://127.0.0.1:8080';
 const NO_EDGES: Edges = { right: 0, wrong: 0, unknown: 0, missing: 0, extra: 0 };
 
 function record(id: string, shape: string, lines: readonly string[]): LoadRecord {
@@ -30,7 +30,7 @@ const server = (id: string, shape: string) =>
 
 const client = (id: string, n: number, parent: string, more: Attributes = {}) =>
   span(3, `c${id}${n}`, parent, {
-    ...{ 'url.full': `${BASE}/d/${id}/${n}`, 'http.request.method': 'GET', 'server.port': 80 },
+    ...{ 'url.full': `${BASE}/d/${id}/${n}`, 'http.request.method': 'GET', 'server.port': 8080 },
     ...{ 'server.address': '127.0.0.1', 'http.response.status_code': 200 },
     ...more,
   });
