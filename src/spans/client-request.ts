@@ -2,14 +2,14 @@ import type { CallEvent, RequestEvent } from '../events/events.ts';
 import type { ClientFacts, Headers } from './client-attributes.ts';
 import type { ClientEnd } from './client-end.ts';
 import type { ClientTarget } from './client-url.ts';
+import type { Caller } from './redirects.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Scope, TracedProcess } from './span.ts';
 
 /** The attempt under way of one request. Identifiers as in an event. */
-export interface OpenRequest extends ClientFacts {
+export interface OpenRequest extends ClientFacts, Caller {
   readonly process: TracedProcess;
   readonly scope: Scope;
-  readonly pid: number;
   readonly traceId0: number;
   readonly traceId1: number;
   readonly traceId2: number;
@@ -47,6 +47,8 @@ export function openRequest(
     process,
     scope,
     pid: event.pid,
+    task: event.task,
+    tid: event.tid,
     traceId0: event.traceId0,
     traceId1: event.traceId1,
     traceId2: event.traceId2,

@@ -164,7 +164,9 @@ test('a redirect that the same task follows is a resend', () => {
   const visit = (number: number, authority: string, path: string, location?: string, task = 7) => {
     client.call(call({ connection: number, authority, path, task }));
     const more = location === undefined ? {} : { head: moved(location) };
-    client.response(response(location === undefined ? 200 : 302, { call: number, task, ...more }));
+    client.response(
+      response(location === undefined ? 200 : 302, { call: number, task: 99, tid: 99, ...more }),
+    );
   };
   visit(1, 'a.example', '/x/y', '../z?q=1#f');
   visit(2, 'a.example', '/z?q=1', 'http://B.example/');

@@ -129,8 +129,8 @@ export class ClientSpans {
     if (!open) return;
     open.peerAddress ??= event.peerAddress;
     open.peerPort ||= event.peerPort;
-    this.#redirects.note(event, open.target, event.status, event.head, open.resends);
     const { status } = event;
+    this.#redirects.note(open, status, event.head, event.timeNs);
     this.#finish(open, event.timeNs, status, status >= 400 ? `${status}` : undefined, undefined, event.head);
   }
 

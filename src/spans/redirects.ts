@@ -1,4 +1,3 @@
-import type { EventHeader } from '../events/events.ts';
 import { type ClientTarget, comparableUrl, rawUrl } from './client-url.ts';
 import { parseResponseHeaders } from './request-head.ts';
 import { text } from './server-attributes.ts';
@@ -8,6 +7,13 @@ const LOCATION: ReadonlySet<string> = new Set(['location']);
 /** Nobody who follows a redirect waits so long. */
 const MAX_AGE_NS = 60e9;
 const MAX_EXPECTED = 4096;
+
+/** Who makes a request: a task, or a thread where there is none. */
+export interface Caller {
+  readonly pid: number;
+  readonly task: number;
+  readonly tid: number;
+}
 
 interface Expected {
   readonly resends: number;
@@ -22,20 +28,25 @@ export class Redirects {
   /** By process, task and URL, oldest first. */
   readonly #expected = new Map<string, Expected>();
 
-  /** `resends`: of the request that was redirected. */
-  note(caller: EventHeader, from: ClientTarget, status: number, head: string, resends: number): void {
+  /** `from`: the request that was redirected. */
+  note(
+    from: Caller & { readonly target: ClientTarget; readonly resends: number },
+    status: number,
+    head: string,
+    timeNs: number,
+  ): void {
     if (!REDIRECTS.has(status) || head === '') return;
     const [location] = parseResponseHeaders(head, LOCATION)?.get('location') ?? [];
-    const url = location === undefined ? undefined : comparableUrl(text(location), rawUrl(from));
+    const url = location === undefined ? undefined : comparableUrl(text(location), rawUrl(from.target));
     if (url === undefined) return;
-    this.#forgetOldest(caller.timeNs);
-    const key = keyOf(caller, url);
+    this.#forgetOldest(timeNs);
+    const key = keyOf(from, url);
     this.#expected.delete(key);
-    this.#expected.set(key, { resends: resends + 1, untilNs: caller.timeNs + MAX_AGE_NS });
+    this.#expected.set(key, { resends: from.resends + 1, untilNs: timeNs + MAX_AGE_NS });
   }
 
   /** How often this request has been sent before in another form; 0 for most. */
-  resends(caller: EventHeader, target: ClientTarget): number {
+  resends(caller: Caller & { readonly timeNs: number }, target: ClientTarget): number {
     if (this.#expected.size === 0) return 0;
     const url = comparableUrl(rawUrl(target));
     if (url === undefined) return 0;
@@ -54,4 +65,4 @@ export class Redirects {
 }
 
 /** Code outside any task belongs to its thread. */
-const keyOf = ({ pid, task, tid }: EventHeader, url: string) => `${pid}:${task === 0 ? -tid : task}:${url}`;
+const keyOf = ({ pid, task, tid }: Caller, url: string) => `${pid}:${task === 0 ? -tid : task}:${url}`;
