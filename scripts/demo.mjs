@@ -28,7 +28,9 @@ function build() {
   installNodePackages();
   compile();
   const target = join(cacheDirectory, 'demo');
-  say('building demo/shop, a small axum shop that calls its warehouse with reqwest, without any telemetry in it');
+  say(
+    'building demo/shop, a small axum shop that calls its warehouse with reqwest, without any telemetry in it',
+  );
   run('cargo', ['build', '--locked', '--release'], {
     cwd: join(root, 'demo', 'shop'),
     env: { ...process.env, CARGO_TARGET_DIR: target },
