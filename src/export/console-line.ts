@@ -9,7 +9,7 @@ import {
   ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions';
 import type { AttributeKey, AttributeValue, SpanRecord } from '../spans/span.ts';
-import { spanIdHex, traceIdHex } from './readable-span.ts';
+import { spanIdHex, traceIdHex } from './span-ids.ts';
 
 /** Only in the package's `incubating` part, which takes 5 MB of memory to load. */
 const ATTR_RPC_RESPONSE_STATUS_CODE = 'rpc.response.status_code';

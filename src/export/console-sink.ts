@@ -2,8 +2,8 @@ import type { SpanRecord } from '../spans/span.ts';
 import type { BatchSink } from './batch-sink.ts';
 import { type Paint, painter, renderLine } from './console-line.ts';
 import { renderTree } from './console-tree.ts';
-import { traceIdHex } from './readable-span.ts';
 import type { ConsoleFormat } from './settings.ts';
+import { traceIdHex } from './span-ids.ts';
 import type { MutableExportStats } from './stats.ts';
 
 export interface ConsoleOutput {

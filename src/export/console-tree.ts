@@ -1,6 +1,6 @@
 import type { SpanRecord } from '../spans/span.ts';
 import { type Paint, renderLine, renderSpan, timeOfDay } from './console-line.ts';
-import { parentIdHex, spanIdHex, traceIdHex } from './readable-span.ts';
+import { parentIdHex, spanIdHex, traceIdHex } from './span-ids.ts';
 
 /** Width of `16:04:05.678 `: children stand below their root's service. */
 const INDENT = ' '.repeat(13);

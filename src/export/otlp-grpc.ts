@@ -5,10 +5,10 @@ import {
   createOtlpGrpcExportDelegate,
   createSslCredentials,
 } from '@opentelemetry/otlp-grpc-exporter-base';
-import { ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { messageOf, UserError } from '../base/errors.ts';
 import type { EncodedRequest } from './encode-request.ts';
 import { retryDelayMs } from './grpc-retry.ts';
+import { decodeResponse } from './otlp-response.ts';
 import { exportOnce, passThrough, type RequestDelegate, type Sender } from './sender.ts';
 import type { OtlpSettings } from './settings.ts';
 import { readTlsFiles } from './tls.ts';
@@ -21,7 +21,7 @@ export function createGrpcSender(settings: OtlpSettings, timeoutMs: number, user
   const credentials = createCredentials(settings);
   const metadata = createMetadata(settings.headers);
   let rejected = 0;
-  const serializer = passThrough(ProtobufTraceSerializer.deserializeResponse, (spans) => {
+  const serializer = passThrough(decodeResponse, (spans) => {
     rejected = spans;
   });
   const options = {

@@ -3,8 +3,8 @@ import {
   createOtlpHttpExportDelegate,
   httpAgentFactoryFromOptions,
 } from '@opentelemetry/otlp-exporter-base/node-http';
-import { JsonTraceSerializer, ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer';
 import type { EncodedRequest } from './encode-request.ts';
+import { decodeJsonResponse, decodeResponse } from './otlp-response.ts';
 import { exportOnce, passThrough, type Sender } from './sender.ts';
 import type { OtlpSettings } from './settings.ts';
 import { readTlsFiles } from './tls.ts';
@@ -25,12 +25,9 @@ export function createHttpSender(settings: OtlpSettings, timeoutMs: number, user
   };
   let agent: Agent | undefined;
   let rejected = 0;
-  const serializer = passThrough(
-    json ? JsonTraceSerializer.deserializeResponse : ProtobufTraceSerializer.deserializeResponse,
-    (spans) => {
-      rejected = spans;
-    },
-  );
+  const serializer = passThrough(json ? decodeJsonResponse : decodeResponse, (spans) => {
+    rejected = spans;
+  });
   const delegate = createOtlpHttpExportDelegate(
     {
       url: settings.endpoint,

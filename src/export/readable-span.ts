@@ -4,6 +4,7 @@ import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace';
 import type { AttributeValue, SpanRecord, TracedProcess } from '../spans/span.ts';
 import { droppedAttributes, toAttributes } from './limits.ts';
 import type { SpanLimits } from './settings.ts';
+import { parentIdHex, spanIdHex, traceIdHex } from './span-ids.ts';
 
 /** The SDK's view of a span, made member by member when asked for: for OTLP/JSON. */
 export class ReadableRecord implements ReadableSpan {
@@ -120,19 +121,4 @@ function receivedTraceState(header: string): TraceState {
     serialize: () => header,
   };
   return state;
-}
-
-const word = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
-
-export function traceIdHex(span: SpanRecord): string {
-  return word(span.traceId0) + word(span.traceId1) + word(span.traceId2) + word(span.traceId3);
-}
-
-export function spanIdHex(span: SpanRecord): string {
-  return word(span.spanId0) + word(span.spanId1);
-}
-
-export function parentIdHex(span: SpanRecord): string | undefined {
-  if ((span.parentId0 | span.parentId1) === 0) return undefined;
-  return word(span.parentId0) + word(span.parentId1);
 }
