@@ -3,6 +3,9 @@
 
 #define COOKIE_LAYOUT 0xffffffff
 
+// What the site's plan says beside its layout.
+static __always_inline __u32 datum_of(struct pt_regs *ctx) { return bpf_get_attach_cookie(ctx) >> COOKIE_DATUM_SHIFT; }
+
 static __always_inline struct binary_layout *layout_of(__u64 cookie) {
   __u32 index = cookie & COOKIE_LAYOUT;
   return bpf_map_lookup_elem(&layouts, &index);
@@ -47,7 +50,7 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   __u8 orphan;
   struct target *target = current_target(&tgid);
   if (!target || !(target->flags & TARGET_CONTEXTS)) return;
-  struct task_key key = {.task = register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT), .tgid = tgid};
+  struct task_key key = {.task = register_value(ctx, datum_of(ctx)), .tgid = tgid};
   if (!key.task) return; // the counter has wrapped: the next one is taken
   __u64 task = current_task_id(target);
   __u64 maker = caller_key(task);
@@ -164,7 +167,7 @@ static __always_inline void client_call(struct pt_regs *ctx) {
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
-  begin_call(s, target, layout, tgid, ctx->si);
+  begin_call(s, target, layout, tgid, ctx->si - datum_of(ctx));
   scratch_give(s);
 }
 
@@ -338,9 +341,11 @@ static __always_inline __u64 call_of_future(struct caller *c, struct scratch *s,
   return lowest_bit(first ? first : f.holds);
 }
 
-static __always_inline __u8 state_of_future(const struct binary_layout *l, __u64 future) {
+#define STATE_UNKNOWN 0xffff
+
+static __always_inline __u8 state_of_future(__u64 future, __u32 offset) {
   __u8 state = 0;
-  if (l->future_state == 0xffff || bpf_probe_read_user(&state, 1, (void *)(future + l->future_state)))
+  if (offset == STATE_UNKNOWN || bpf_probe_read_user(&state, 1, (void *)(future + offset)))
     return FUTURE_UNKNOWN;
   return state == 1 || state == 2 ? FUTURE_RETURNED : FUTURE_SUSPENDED;
 }
@@ -366,9 +371,9 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   c->given_up = 0;
 }
 
-static __always_inline void call_ends(struct caller *c, struct scratch *s, struct binary_layout *l, __u32 tgid,
-                                      __u64 task, __u64 future) {
-  __u8 state = state_of_future(l, future);
+static __always_inline void call_ends(struct caller *c, struct scratch *s, __u32 tgid, __u64 task, __u64 future,
+                                      __u32 state_offset) {
+  __u8 state = state_of_future(future, state_offset);
   if (!read_future(s, future)) return;
   __u64 bit = call_of_future(c, s, state);
   if (bit & c->open) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], tgid, state, task);
@@ -386,10 +391,9 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
     free_call(c, lowest_bit(c->answered));
     return;
   }
-  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
-  struct scratch *s = l ? scratch_take() : 0;
+  struct scratch *s = scratch_take();
   if (!s) return;
-  call_ends(c, s, l, tgid, task, ctx->di);
+  call_ends(c, s, tgid, task, ctx->di, datum_of(ctx));
   scratch_give(s);
 }
 
@@ -404,8 +408,7 @@ static __always_inline void client_error(void) {
 // ---- blocking clients: from the calling thread to the one that makes the request ----
 
 static __always_inline int handoff_key(struct pt_regs *ctx, __u64 request, struct library_key *key) {
-  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
-  return l && !bpf_probe_read_user(&key->pointer, 8, (void *)(request + l->request_url));
+  return !bpf_probe_read_user(&key->pointer, 8, (void *)(request + datum_of(ctx)));
 }
 
 static __always_inline void blocking_call(struct pt_regs *ctx) {

@@ -237,14 +237,13 @@ struct binary_layout {
   __u16 request_entries;          // pointer
   __u16 request_entries_length;
   __u16 request_entries_capacity;
-  __u16 future_state;     // of the future that sends a request: its state; 0xffff when unknown
-  __u16 request_url;      // reqwest::Request: pointer of its URL's text
-  __u16 unused;
 };
-_Static_assert(sizeof(struct binary_layout) == 58, "ABI");
+_Static_assert(sizeof(struct binary_layout) == 52, "ABI");
 
-// Upper half of an attach cookie, the lower one is the layout: the register, by its number in x86 encodings,
-// that holds the datum of a site in the middle of a function.
-#define COOKIE_REGISTER_SHIFT 32
+// Upper half of an attach cookie, the lower one is the layout. tokio_task_new: the register that holds the new
+// id, by its number in x86 encodings. In bytes: hyper_client_call: how far behind the request's start rsi points;
+// hyper_client_drop: where in the future its state is, 0xffff when unknown; reqwest_*: where in the request the
+// pointer of its URL's text is.
+#define COOKIE_DATUM_SHIFT 32
 
 enum sampler { SAMPLER_OFF = 0, SAMPLER_ON = 1, SAMPLER_RATIO = 2 };

@@ -5,7 +5,7 @@ export const ROUTE_TEXT = 256;
 export const CAPTURE_SIZE = 4096;
 export const CALL_AUTHORITY = 256;
 export const CALL_PATH = 1024;
-export const COOKIE_REGISTER_SHIFT = 32;
+export const COOKIE_DATUM_SHIFT = 32;
 
 /** enum event_kind */
 export const EVENT_KIND = {
@@ -234,7 +234,7 @@ export const fileKey = {
 
 /** struct binary_layout */
 export const binaryLayout = {
-  size: 58,
+  size: 52,
   parseContextReqMethod: 0, // __u16
   encodeHead: 2, // __u16
   encodeReqMethod: 4, // __u16
@@ -261,7 +261,4 @@ export const binaryLayout = {
   requestEntries: 46, // __u16
   requestEntriesLength: 48, // __u16
   requestEntriesCapacity: 50, // __u16
-  futureState: 52, // __u16
-  requestUrl: 54, // __u16
-  unused: 56, // __u16
 } as const;
