@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Rewrites src/libraries/*/layouts.json from the DWARF of small programs, one for each (version, rustc).
+// Rewrites src/libraries/*/*layouts.json from the DWARF of small programs, one for each (version, rustc).
 // Needs cargo, rustup (it installs the compilers named in layouts/inputs.mjs) and gdb with Python. Run by hand:
-//   node scripts/generate-layouts.mjs [library]
+//   node scripts/generate-layouts.mjs [library [table]]
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -103,7 +103,7 @@ function contextVariable(program) {
 
 function rowOf(library, program, answers) {
   if (library === 'tokio') return tokioRow(program, answers);
-  if (library === 'hyper') return offsets(answers);
+  if (library !== 'axum') return offsets(answers);
   const { bucket, ...rest } = answers;
   return { ...offsets(rest), bucketSize: bucket.size };
 }
@@ -123,8 +123,8 @@ function measure(input, features, version, rustc) {
   }
 }
 
-function* jobs(library) {
-  for (const input of LIBRARIES.filter((one) => one.library === library))
+function* jobs(inputs) {
+  for (const input of inputs)
     for (const features of Object.keys(input.variants)) {
       for (const version of input.versions) yield [input, features, version, NEW_RUSTC];
       for (const version of input.old) yield [input, features, version, OLD_RUSTC];
@@ -138,17 +138,18 @@ const compareRows = (a, b) =>
   a.rustc.localeCompare(b.rustc, 'en', { numeric: true }) ||
   a.features.localeCompare(b.features, 'en');
 
-const only = process.argv[2];
-for (const library of new Set(LIBRARIES.map((input) => input.library))) {
-  if (only && only !== library) continue;
-  const rows = [...jobs(library)].flatMap((job) => {
+const tableOf = ({ library, table = 'layouts' }) => `${library}/${table}.json`;
+const only = process.argv.slice(2).join('/');
+for (const name of new Set(LIBRARIES.map(tableOf))) {
+  if (!name.startsWith(only)) continue;
+  const rows = [...jobs(LIBRARIES.filter((input) => tableOf(input) === name))].flatMap((job) => {
     const row = measure(...job);
     console.error(JSON.stringify(row));
     return row ?? [];
   });
-  const file = join(here, '..', 'src', 'libraries', library, 'layouts.json');
+  const file = join(here, '..', 'src', 'libraries', name);
   mkdirSync(dirname(file), { recursive: true });
   const table = { generatedBy: 'scripts/generate-layouts.mjs', rows: rows.sort(compareRows) };
   writeFileSync(file, `${JSON.stringify(table, undefined, 2)}\n`);
-  console.error(`${library}: ${rows.length} rows`);
+  console.error(`${name}: ${rows.length} rows`);
 }

@@ -1,7 +1,7 @@
 """Runs inside gdb: `gdb -batch -x dump_types.py PROGRAM`. Prints one JSON object: what generate-layouts.mjs
 asked for in the environment variable WANTED, `[{"key": …, "types": [names, first found wins], "path": [field, …]}]`.
 An answer is {"type", "typeSize", "offset", "size"}: offset of the last field of the path from the start of the type, bytes.
-A path element `~T` is the first part, at any depth, whose type is named T; `@0` is the first tuple field.
+A path element `~T` is the first part, at any depth, whose type is named T; `@0` is the first tuple field, `?name` is passed over where there is no such field.
 """
 
 import json
@@ -52,7 +52,9 @@ def answer(question):
             continue
         offset, type_size = 0, kind.sizeof
         for element in question["path"]:
-            found = step(kind, element)
+            found = step(kind, element.removeprefix("?"))
+            if not found and element.startswith("?"):
+                continue
             if not found:
                 names = [n for n, _, _ in parts(kind)]
                 return {"error": f"{kind} has no {element}, but {names}"}

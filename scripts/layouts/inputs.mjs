@@ -31,6 +31,47 @@ const hyperMembers = {
   bytesMutLength: { types: ['bytes::bytes_mut::BytesMut'], path: ['len'] },
 };
 
+const HEAD = 'MessageHead<hyper::proto::RequestLine>';
+const CLIENT_ENCODE = 'h1::Encode<hyper::proto::RequestLine>';
+const ENTRIES = ['headers', 'entries', 'buf', '?inner'];
+const TEXT = ['data', 'bytes']; // of an Authority and of a PathAndQuery: a Bytes
+const hyperClientMembers = {
+  clientEncodeHead: hyperMember(CLIENT_ENCODE, 'head'),
+  clientEncodeReqMethod: hyperMember(CLIENT_ENCODE, 'req_method'),
+  clientHeadEntries: hyperMember(HEAD, ...ENTRIES, 'ptr'),
+  clientHeadPath: hyperMember(HEAD, 'subject', '@1', 'path_and_query', ...TEXT, 'ptr'),
+  clientHeadPathLength: hyperMember(HEAD, 'subject', '@1', 'path_and_query', ...TEXT, 'len'),
+  clientParseReqMethod: hyperMember('h1::ParseContext', 'req_method'),
+  bytesMutPointer: { types: ['bytes::bytes_mut::BytesMut'], path: ['ptr'] },
+  bytesMutLength: { types: ['bytes::bytes_mut::BytesMut'], path: ['len'] },
+};
+
+const part = (...path) => ({ types: ['http::request::Parts'], path });
+const httpMembers = {
+  requestHead: {
+    types: ['http::request::Request<alloc::vec::Vec<u8, alloc::alloc::Global>>'],
+    path: ['head'],
+  },
+  requestHeadSmall: { types: ['http::request::Request<()>'], path: ['head'] },
+  requestHeadLarge: { types: ['http::request::Request<[u64; 64]>'], path: ['head'] },
+  requestUri: part('uri'),
+  requestMethod: part('method'),
+  requestScheme: part('uri', 'scheme'),
+  requestAuthority: part('uri', 'authority', ...TEXT, 'ptr'),
+  requestAuthorityLength: part('uri', 'authority', ...TEXT, 'len'),
+  requestPath: part('uri', 'path_and_query', ...TEXT, 'ptr'),
+  requestPathLength: part('uri', 'path_and_query', ...TEXT, 'len'),
+  requestEntries: part(...ENTRIES, 'ptr'),
+  requestEntriesLength: part('headers', 'entries', 'len'),
+  requestEntriesCapacity: part(...ENTRIES, 'cap'),
+};
+
+const URL = ['url', 'serialization', 'vec', 'buf', '?inner', 'ptr'];
+const reqwestMembers = {
+  requestUrl: { types: ['reqwest::async_impl::request::Request'], path: URL },
+  blockingRequestUrl: { types: ['reqwest::blocking::request::Request'], path: ['inner', ...URL] },
+};
+
 const ARC = 'alloc::sync::Arc<str, alloc::alloc::Global>';
 const MAP = 'std::collections::hash::map::HashMap';
 const tables = [ARC, 'alloc::sync::Arc<str>'].flatMap((arc) => [
@@ -60,6 +101,15 @@ const hyper014 = (features) => (version) => ({
   tokio: { version: '1', features: ['rt', 'io-util'] },
 });
 const hyper1 = (features) => (version) => ({ hyper: { version, features } });
+
+const client014 = (features) => (version) => ({
+  hyper: { version, features },
+  tokio: { version: '1', features: ['rt', 'io-util'] },
+});
+const client1 = (features) => (version) => ({ hyper: { version, features } });
+const HYPER_1 = '0.1 1.0 2.0 3.1 4.0 4.1 5.2 6.0 7.0 8.1 9.0 10.1 11.1 12.0'
+  .split(' ')
+  .map((patch) => `1.${patch}`);
 
 /** `versions` are built with the newest compiler, `old` with an old one, `compilers` with those named. */
 export const LIBRARIES = [
@@ -123,22 +173,7 @@ export const LIBRARIES = [
     library: 'hyper',
     program: 'hyper1.rs',
     variants: { 'server http1': hyper1(['server', 'http1']) },
-    versions: [
-      '1.0.1',
-      '1.1.0',
-      '1.2.0',
-      '1.3.1',
-      '1.4.0',
-      '1.4.1',
-      '1.5.2',
-      '1.6.0',
-      '1.7.0',
-      '1.8.1',
-      '1.9.0',
-      '1.10.1',
-      '1.11.1',
-      '1.12.0',
-    ],
+    versions: HYPER_1,
     old: ['1.0.1', '1.3.1', '1.5.2', '1.6.0', '1.8.1'],
     members: hyperMembers,
   },
@@ -172,5 +207,56 @@ export const LIBRARIES = [
       templateLength: bucket('@1', 'ptr', 'pointer', 'length'),
       arcHeader: { types: ['alloc::sync::ArcInner<str>'], path: ['data'] },
     },
+  },
+  {
+    library: 'hyper',
+    table: 'client-layouts',
+    program: 'hyper014_client.rs',
+    variants: {
+      'client http1': client014(['client', 'http1']),
+      'client server http1': client014(['client', 'server', 'http1']),
+      'client server http1 runtime': client014(['client', 'server', 'http1', 'runtime']),
+    },
+    versions: HYPER_014.filter((_, index) => index % 2 === 0),
+    old: ['0.14.14', '0.14.20', '0.14.27', '0.14.32'],
+    members: hyperClientMembers,
+  },
+  {
+    library: 'hyper',
+    table: 'client-layouts',
+    program: 'hyper1_client.rs',
+    variants: {
+      'client http1': client1(['client', 'http1']),
+      'client server http1': client1(['client', 'server', 'http1']),
+    },
+    versions: HYPER_1,
+    old: ['1.0.1', '1.3.1', '1.5.2', '1.6.0', '1.8.1'],
+    members: hyperClientMembers,
+  },
+  {
+    library: 'http',
+    program: 'http.rs',
+    variants: { default: (version) => ({ http: { version } }) },
+    versions: '0.2.0 0.2.1 0.2.4 0.2.6 0.2.8 0.2.9 0.2.11 0.2.12 1.0.0 1.1.0 1.2.0 1.3.1 1.4.0 1.5.0'.split(
+      ' ',
+    ),
+    old: ['0.2.6', '0.2.9', '0.2.12', '1.0.0', '1.1.0', '1.2.0', '1.3.1'],
+    compilers: { '0.2.12': BETWEEN.slice(1), '1.1.0': BETWEEN.slice(1) },
+    members: httpMembers,
+  },
+  {
+    library: 'reqwest',
+    program: 'reqwest.rs',
+    variants: {
+      blocking: (version) => ({
+        reqwest: { version, 'default-features': false, features: ['blocking'] },
+      }),
+    },
+    versions:
+      '0.11.10 0.11.14 0.11.18 0.11.23 0.11.27 0.12.4 0.12.9 0.12.15 0.12.22 0.12.28 0.13.1 0.13.5'.split(
+        ' ',
+      ),
+    old: ['0.11.18', '0.11.27', '0.12.4', '0.12.9'],
+    members: reqwestMembers,
   },
 ];

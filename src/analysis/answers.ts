@@ -26,7 +26,7 @@ export function collectAnswers(
   const tlsVariables: Record<string, TlsVariableFact[]> = {};
   for (const query of queries) {
     if (query.kind === 'function') functions[query.id] = functionsOf(query, tables, segments);
-    else tlsVariables[query.id] = variablesOf(query, tables, tlsSize);
+    else if (query.kind === 'tls') tlsVariables[query.id] = variablesOf(query, tables, tlsSize);
   }
   return { functions, tlsVariables };
 }
@@ -51,12 +51,14 @@ function variablesOf(
     .map(({ match, source }) => ({ name: match.name, offset: match.value, size: match.size, source }));
 }
 
-interface Answer {
+/** A symbol that answers a query, and the table it is from. */
+export interface Answer {
   readonly source: SymbolSource;
   readonly match: SymbolMatch;
 }
 
-function answersOf(query: SymbolQuery, tables: readonly SourcedMatches[]): readonly Answer[] {
+/** Sorted by address, then name; a name found in several tables counts once, from the first. */
+export function answersOf(query: SymbolQuery, tables: readonly SourcedMatches[]): readonly Answer[] {
   const unique = new Map<string, Answer>();
   for (const { source, matches } of tables) {
     for (const match of matches) {

@@ -11,7 +11,7 @@ export interface CachedFacts {
 }
 
 /** Raised whenever the same bytes may give other facts. */
-const FORMAT = 2;
+const FORMAT = 3;
 const MAX_ENTRY = 1 << 26;
 
 /** `$XDG_CACHE_HOME/otel-rust-agent`, else `/var/cache/otel-rust-agent`. */

@@ -9,6 +9,7 @@ import { scanContent } from './content.ts';
 import { type DebugCandidate, openDebugFile } from './debug-file.ts';
 import type { BinaryFacts, SymbolQuery, SymbolSource } from './facts.ts';
 import type { FileFacts } from './file-facts.ts';
+import { collectObjects } from './objects.ts';
 import { createPause } from './pause.ts';
 import { matchSymbols, type SymbolScan } from './symbol-match.ts';
 
@@ -44,6 +45,11 @@ export async function collectFacts(
   if (debug === undefined && findSection(elf, '.gnu_debugdata') !== undefined) {
     problems.push(`${elf.name} has symbols in .gnu_debugdata (xz), which are not read`);
   }
+  const files = [
+    { elf, source: 'symtab' as const },
+    ...(debug ? [{ elf: debug.elf, source: 'debug-file' as const }] : []),
+  ];
+  const objects = await collectObjects(elf, files, queries, tables, problems, pause);
   const rustc = identifyRustc(content.comment, content.rustcPaths);
   return {
     ...own,
@@ -60,6 +66,7 @@ export async function collectFacts(
       rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES)),
     rustc,
     crates: sortCrates([...content.crates.values(), ...content.audited]),
+    objects,
     ...collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0),
   };
 }

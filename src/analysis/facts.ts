@@ -30,6 +30,18 @@ export interface TlsVariableFact {
   readonly source: SymbolSource;
 }
 
+/** A variable found by its demangled name. */
+export interface ObjectFact {
+  readonly name: string;
+  readonly svma: Svma;
+  readonly size: number;
+  readonly source: SymbolSource;
+  /** Where its address is stored for code to load: slots of the global offset table. */
+  readonly pointers: readonly Svma[];
+  /** Functions whose code may name it or one of its pointers, sorted by svma: bytes that look like it were seen. */
+  readonly users: readonly FunctionFact[];
+}
+
 export interface CrateFact {
   readonly name: string;
   /** Semver as in the registry path, or undefined for a git or vendored checkout without one. */
@@ -53,7 +65,7 @@ export interface RustcFact {
  */
 export interface SymbolQuery {
   readonly id: string;
-  readonly kind: 'function' | 'tls';
+  readonly kind: 'function' | 'tls' | 'object';
   readonly contains: readonly string[];
   readonly pattern: RegExp;
 }
@@ -88,6 +100,7 @@ export interface BinaryFacts {
   /** Answers by SymbolQuery.id, each sorted by svma. A query without an answer has an empty list. */
   readonly functions: Readonly<Record<string, readonly FunctionFact[]>>;
   readonly tlsVariables: Readonly<Record<string, readonly TlsVariableFact[]>>;
+  readonly objects: Readonly<Record<string, readonly ObjectFact[]>>;
 }
 
 /** The code of one function, for site selection. */

@@ -1,4 +1,4 @@
-import { STT_FUNC, STT_TLS } from '../elf/constants.ts';
+import { STT_FUNC, STT_OBJECT, STT_TLS } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/elf.ts';
 import { findStrings, stringWindows } from '../elf/strings.ts';
 import { type SymbolChunk, type SymbolTable, symbolChunks } from '../elf/symbols.ts';
@@ -34,6 +34,12 @@ const MAX_DEMANGLED = 1 << 27;
 
 /** Names that pass the `contains` filter, and answers, in one table: thousands in a real one. */
 const MAX_FOUND = 1 << 18;
+
+const KINDS: Readonly<Record<number, SymbolQuery['kind']>> = {
+  [STT_FUNC]: 'function',
+  [STT_OBJECT]: 'object',
+  [STT_TLS]: 'tls',
+};
 
 type Pause = () => Promise<void>;
 
@@ -106,7 +112,7 @@ class Matcher {
     let functions = 0;
     for (let index = 0; index < chunk.count; index += 1) {
       const type = chunk.type(index);
-      if ((type !== STT_FUNC && type !== STT_TLS) || !chunk.isDefined(index)) continue;
+      if (KINDS[type] === undefined || !chunk.isDefined(index)) continue;
       if (type === STT_FUNC) functions += 1;
       const candidate = this.#candidateAt(chunk.nameOffset(index));
       if (candidate !== undefined) this.#match(chunk, index, candidate);
@@ -115,7 +121,7 @@ class Matcher {
   }
 
   #match(chunk: SymbolChunk, index: number, candidate: Candidate): void {
-    const kind = chunk.type(index) === STT_FUNC ? 'function' : 'tls';
+    const kind = KINDS[chunk.type(index)];
     const name = this.#nameAt(chunk.nameOffset(index), candidate);
     for (const query of candidate.queries) {
       if (query.kind !== kind || !matches(query.pattern, name)) continue;

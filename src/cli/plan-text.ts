@@ -6,7 +6,7 @@ export function planText(file: string, plan: Plan, problems: readonly string[]):
     file,
     ...plan.sources.map((choice) => `  ${LABELS[choice.datum]}: ${choiceText(choice)}`),
     ...section('Libraries', libraryLines(plan)),
-    ...section(`Probe sites: ${plan.probes.length}`, plan.probes.flatMap(probeLines)),
+    ...section(`Probe sites: ${plan.probes.length}`, probeSection(plan.probes)),
     ...section('Layouts', layoutLines(plan)),
     ...section(
       'Missing',
@@ -49,6 +49,22 @@ function libraryLines({ libraries, binary }: Plan): readonly string[] {
   return [...names, ...(rustc === undefined ? [] : [`rustc ${rustc}`])];
 }
 
+/** Sites of one hook beyond the first few are one line. */
+const SHOWN_SITES = 4;
+
+function probeSection(probes: readonly ProbeSite[]): readonly string[] {
+  const hooks = [...new Set(probes.map(({ hook }) => hook))];
+  return hooks.flatMap((hook) => {
+    const sites = probes.filter((probe) => probe.hook === hook);
+    const shown = sites.length > SHOWN_SITES + 1 ? sites.slice(0, SHOWN_SITES) : sites;
+    const rest = sites.length - shown.length;
+    return [
+      ...shown.flatMap(probeLines),
+      ...(rest > 0 ? [`${hook}  and ${rest} more sites like these`] : []),
+    ];
+  });
+}
+
 function probeLines(probe: ProbeSite): readonly string[] {
   const place = probe.functionOffset === 0 ? '' : ` + 0x${probe.functionOffset.toString(16)}`;
   const file = `file offset 0x${probe.fileOffset.toString(16)}`;
@@ -59,9 +75,10 @@ function probeLines(probe: ProbeSite): readonly string[] {
   ];
 }
 
-function layoutLines({ layout, taskSlot, routeTable }: Plan): readonly string[] {
+function layoutLines({ layout, clientLayout, taskSlot, routeTable }: Plan): readonly string[] {
   const lines: string[] = [];
   if (layout) lines.push(`hyper: ${members(layout)}`);
+  if (clientLayout) lines.push(`hyper's client: ${members(clientLayout)}`);
   if (taskSlot) {
     const tag = taskSlot.tagOffset === undefined ? 'none (0 = no task)' : taskSlot.tagOffset;
     lines.push(
@@ -78,7 +95,7 @@ function layoutLines({ layout, taskSlot, routeTable }: Plan): readonly string[] 
 
 function members(record: object): string {
   return Object.entries(record)
-    .map(([name, offset]) => `${name} ${offset}`)
+    .map(([name, offset]) => `${name} ${offset ?? 'unknown'}`)
     .join(', ');
 }
 

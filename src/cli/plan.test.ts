@@ -58,6 +58,6 @@ test('a C program, and a Rust program that serves nothing, are UserErrors', asyn
   await assert.rejects(output('binaries/c-pie', false), { name: 'UserError', message: /not a Rust program/ });
   await assert.rejects(output('binaries/rust-small', false), {
     name: 'UserError',
-    message: /without any library we know and without a network listener; it holds/,
+    message: /without any library we know and without a network socket; it holds/,
   });
 });

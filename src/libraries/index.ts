@@ -1,15 +1,17 @@
 import type { BinaryFacts, CrateFact, SymbolQuery } from '../analysis/facts.ts';
 import type { RecognisedLibrary } from '../plan/plan.ts';
 import { axum } from './axum/axum.ts';
+import { hyperClient } from './hyper/client.ts';
 import { hyper } from './hyper/hyper.ts';
 import { type Hook, type Library, recognisedCrate } from './library.ts';
 import { NETWORK_QUERIES } from './network.ts';
+import { reqwest } from './reqwest/reqwest.ts';
 import { std } from './std/std.ts';
 import { tls, tlsServers } from './tls/tls.ts';
 import { tokio } from './tokio/tokio.ts';
 
 /** Libraries with hooks, layouts or evidence of their own. Adding one adds it here. */
-export const LIBRARIES: readonly Library[] = [hyper, axum, tokio, std, tls];
+export const LIBRARIES: readonly Library[] = [hyper, hyperClient, reqwest, axum, tokio, std, tls];
 
 /** Everything the plan wants to know of a binary's symbol tables. */
 export const QUERIES: readonly SymbolQuery[] = [
@@ -25,6 +27,8 @@ const NAMED = new Set([
   'actix-web',
   'actix-server',
   'async-std',
+  'attohttpc',
+  'awc',
   'axum',
   'axum-server',
   'boring',
@@ -33,6 +37,8 @@ const NAMED = new Set([
   'hyper',
   'hyper-rustls',
   'hyper-util',
+  'isahc',
+  'minreq',
   'native-tls',
   'ntex',
   'openssl',
@@ -57,6 +63,7 @@ const NAMED = new Set([
   'tonic',
   'tower',
   'tower-http',
+  'ureq',
   'warp',
 ]);
 
@@ -69,7 +76,7 @@ export function recognise(facts: BinaryFacts): readonly RecognisedLibrary[] {
 }
 
 function hookLibraries(facts: BinaryFacts): readonly RecognisedLibrary[] {
-  return [hyper, axum, tokio].flatMap(({ name, queries }) => {
+  return [hyper, reqwest, axum, tokio].flatMap(({ name, queries }) => {
     const answers = queries.filter(({ id }) => id !== 'hyper.runtime');
     const found = answers.flatMap(
       ({ id }) => facts.functions[id]?.[0] ?? facts.tlsVariables[id]?.[0] ?? [],

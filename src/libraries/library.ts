@@ -12,6 +12,8 @@ export interface Hook {
   /** Id of the SymbolQuery whose answers are the functions. */
   readonly query: string;
   readonly arguments: readonly ArgumentName[];
+  /** More functions of the name than this are not probed; 8 without it. A generic one has many. */
+  readonly limit?: number;
   /** For messages: what a span loses without it. */
   readonly gives: string;
 }

@@ -1,7 +1,22 @@
 import type { BinaryFacts, SymbolQuery } from '../analysis/facts.ts';
 import { hasCrate, hasFunction, hasSymbols } from './library.ts';
 
-/** Crates a network server in Rust is built on: one of them, or std's listener, is in every one of them. */
+/** HTTP clients: a program with one of them makes requests. */
+const CLIENT_CRATES = [
+  'reqwest',
+  'ureq',
+  'attohttpc',
+  'minreq',
+  'isahc',
+  'curl',
+  'awc',
+  'tonic',
+  'surf',
+  'async-h1',
+  'http-client',
+] as const;
+
+/** Crates a network program in Rust is built on: one of them, or std's sockets, is in every one of them. */
 const NETWORK_CRATES = [
   'tokio',
   'mio',
@@ -48,21 +63,26 @@ const NETWORK_CRATES = [
 
 export const NETWORK_QUERIES: readonly SymbolQuery[] = [
   {
-    id: 'std.listener',
+    id: 'std.socket',
     kind: 'function',
-    contains: ['Listener'],
+    contains: ['net'],
     pattern:
-      /\b(?:std::(?:net|os::unix::net|sys::net|sys_common::net)\S*|mio\S*|tokio\S*)::(?:Tcp|Unix)Listener\b/,
+      /\b(?:std::(?:net|os::unix::net|sys::net|sys_common::net)\S*|mio\S*|tokio\S*)::(?:Tcp|Unix)(?:Listener|Stream)\b/,
   },
   { id: 'libc.accept', kind: 'function', contains: ['accept'], pattern: /^(?:__libc_)?accept4?$/ },
 ];
 
 /**
  * False only where it is sure: there are symbols to look through, and neither they nor the crates hold anything
- * that listens. A stripped program, or one whose listener is its own system calls, passes.
+ * that listens or connects. A stripped program, or one whose sockets are its own system calls, passes.
  */
-export function mayServe(facts: BinaryFacts): boolean {
+export function mayCommunicate(facts: BinaryFacts): boolean {
   if (!hasSymbols(facts)) return true;
-  if (NETWORK_CRATES.some((name) => hasCrate(facts, name))) return true;
+  if ([...NETWORK_CRATES, ...CLIENT_CRATES].some((name) => hasCrate(facts, name))) return true;
   return NETWORK_QUERIES.some(({ id }) => hasFunction(facts, id));
+}
+
+/** Whether it may make HTTP requests by a client we know by name. */
+export function hasClientCrate(facts: BinaryFacts): boolean {
+  return CLIENT_CRATES.some((name) => hasCrate(facts, name));
 }

@@ -10,7 +10,30 @@ test('demangled names as the compilers write them', () => {
     [`${server}::parse`]: ['hyper.server.parse'],
     [`${server}::encode`]: ['hyper.server.encode'],
     [`${server}::encode_headers`]: [],
-    '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>::parse': [],
+    '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>::parse': ['hyper.client.parse'],
+    '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>::encode': ['hyper.client.encode'],
+    'hyper_util::client::legacy::client::extract_domain': ['hyper.client.domain'],
+    'hyper::client::client::extract_domain': ['hyper.client.domain'],
+    'hyper_util::client::legacy::client::Client<C,B>::request': ['hyper.client.request'],
+    '<hyper_util::client::legacy::client::Client<c::Connector, c::Body>>::request': ['hyper.client.request'],
+    '<hyper_util::client::legacy::client::Client<C,B> as tower_service::Service<http::request::Request<B>>>::call':
+      ['hyper.client.call'],
+    'hyper_util::client::legacy::client::Client<C,B>::connect_to::{{closure}}': [],
+    'core::ptr::drop_in_place<hyper_util::client::legacy::client::Client<c::Connector,c::Body>::send_request::{{closure}}>':
+      ['hyper.client.future'],
+    'core::ptr::drop_in_place::<<hyper_util::client::legacy::client::Client<c::Connector, c::Body>>::send_request::{closure#0}>':
+      ['hyper.client.future'],
+    'core::ptr::drop_in_place<hyper_util::client::legacy::client::Client<c::Connector,c::Body>::try_send_request::{{closure}}>':
+      [],
+    'core::ptr::drop_in_place<hyper::client::client::Client<c::Connector>::send_request::{{closure}}::{{closure}}>':
+      [],
+    'core::ptr::drop_in_place<hyper::client::client::Client<c::Connector>::retryably_send_request::{{closure}}>':
+      ['hyper.client.retry_future'],
+    'reqwest::blocking::client::Client::execute': ['reqwest.blocking_call'],
+    '<reqwest::async_impl::client::Client>::execute_request': ['reqwest.execute'],
+    'tokio::runtime::task::id::Id::next::NEXT_ID': ['tokio.next_id'],
+    '<tokio::runtime::task::id::Id>::next::NEXT_ID': ['tokio.next_id'],
+    'tokio::runtime::task::list::NEXT_OWNED_TASKS_ID': [],
     'axum::extract::matched_path::set_matched_path_for_request': ['axum.set_matched_path'],
     'tokio::runtime::context::CONTEXT::{{constant}}::{{closure}}::__RUST_STD_INTERNAL_VAL': ['tokio.context'],
     'tokio::runtime::context::CONTEXT::__getit::VAL': ['tokio.context'],
@@ -21,14 +44,15 @@ test('demangled names as the compilers write them', () => {
     'std::panicking::rust_panic_with_hook': [],
     '<rustls::server::hs::ExpectClientHello as rustls::common_state::State<rustls::server::server_conn::ServerConnectionData>>::handle':
       ['tls.rustls'],
-    'rustls::client::hs::ExpectServerHello::handle': [],
+    'rustls::client::hs::ExpectServerHello::handle': ['tls.client.rustls'],
     'openssl::ssl::SslAcceptor::mozilla_intermediate_v5': ['tls.openssl'],
     'tokio_openssl::SslStream<S>::poll_accept': ['tls.openssl'],
-    'openssl::ssl::SslConnector::connect': [],
+    'openssl::ssl::SslConnector::connect': ['tls.client.openssl'],
     SSL_accept: ['tls.OpenSSL (linked in)'],
-    'std::net::tcp::TcpListener::bind': ['std.listener'],
-    'tokio::net::tcp::listener::TcpListener::bind': ['std.listener'],
-    'std::net::tcp::TcpStream::connect': [],
+    'std::net::tcp::TcpListener::bind': ['std.socket'],
+    'tokio::net::tcp::listener::TcpListener::bind': ['std.socket'],
+    'std::net::tcp::TcpStream::connect': ['std.socket'],
+    'std::net::ip::IpAddr::is_loopback': [],
     accept4: ['libc.accept'],
   };
   for (const [name, ids] of Object.entries(names)) assert.deepEqual(answering(name), ids, name);

@@ -20,6 +20,7 @@ export function factsWith(parts: Partial<BinaryFacts>): BinaryFacts {
     crates: [],
     functions: {},
     tlsVariables: {},
+    objects: {},
     ...parts,
   };
 }

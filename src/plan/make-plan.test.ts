@@ -46,7 +46,11 @@ test('an axum server with TLS: every datum, one probe for each', () => {
       ['http.server.plaintext', 'socket'],
       ['http.server.tls', 'library'],
       ['http.route', 'library'],
+      ['http.client.plaintext', 'socket'],
+      ['http.client.tls', 'none'],
+      ['http.client.call', 'none'],
       ['tokio.task', 'tls-slot'],
+      ['tokio.spawn', 'none'],
       ['panic', 'library'],
     ],
   );
@@ -129,7 +133,7 @@ test('not Rust, or surely no server: a UserError that lists what it holds', () =
   assert.throws(() => plan(factsWith({ isRust: false })), UserError);
   assert.throws(() => plan(factsWith({ crates: [crate('clap', '4.0.1'), crate('regex', undefined)] })), {
     name: 'UserError',
-    message: /without any library we know and without a network listener; it holds only clap 4\.0\.1, regex$/,
+    message: /without any library we know and without a network socket; it holds only clap 4\.0\.1, regex$/,
   });
   assert.throws(() => plan(factsWith({})), /it holds no crates at all/);
 });
@@ -137,7 +141,7 @@ test('not Rust, or surely no server: a UserError that lists what it holds', () =
 test('anything that may listen is not refused', () => {
   const stripped = { symtab: 0, dynsym: 0, debugFile: 0, debugFilePath: undefined };
   const accept = { 'libc.accept': [functionAt('accept4', 0x2000)] };
-  const listener = { 'std.listener': [functionAt('std::net::tcp::TcpListener::bind', 0x2000)] };
+  const listener = { 'std.socket': [functionAt('std::net::tcp::TcpListener::bind', 0x2000)] };
   for (const facts of [
     { symbols: stripped },
     { functions: accept },

@@ -4,13 +4,16 @@ import { routeTable } from '../libraries/axum/axum.ts';
 import { hyperLayout } from '../libraries/hyper/hyper.ts';
 import { crateList, HOOKS, recognise } from '../libraries/index.ts';
 import { type Found, hasCrate, hasFunction, hasSymbols } from '../libraries/library.ts';
-import { mayServe } from '../libraries/network.ts';
-import { type TlsEvidence, tlsServers } from '../libraries/tls/tls.ts';
+import { hasClientCrate, mayCommunicate } from '../libraries/network.ts';
+import { type TlsEvidence, tlsClients, tlsServers } from '../libraries/tls/tls.ts';
 import { taskSlot } from '../libraries/tokio/task-slot.ts';
+import { type ClientParts, clientParts } from './client-parts.ts';
 import type {
   BinaryLayout,
+  Datum,
   MissingHook,
   Plan,
+  ProbeSite,
   RouteTableLayout,
   SourceChoice,
   TaskSlot,
@@ -25,7 +28,7 @@ export interface PlanInput {
 
 /**
  * What to do with one binary. Pure: the kernel's abilities are looked at later. Throws a UserError for what is no
- * Rust program and for one that surely serves nothing.
+ * Rust program and for one that surely uses no network.
  */
 export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
   checkTraceable(facts);
@@ -34,6 +37,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
   const fromLibrary = sources.some(
     ({ datum, source }) => datum.startsWith('http.server') && source === 'library',
   );
+  const client = usedClientHooks(parts.client, sources);
   const fromAxum = sources.some(({ datum, source }) => datum === 'http.route' && source === 'library');
   return {
     formatVersion: 1,
@@ -48,10 +52,14 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
     probes: [
       ...(fromLibrary ? [...parts.parse.probes, ...parts.encode.probes] : []),
       ...(fromAxum ? parts.route.probes : []),
+      ...client,
       ...parts.panic.probes,
     ],
-    layout: fromLibrary ? known(parts.layout) : undefined,
-    clientLayout: undefined,
+    layout:
+      fromLibrary || client.some(({ program }) => program === 'hyper_client_parse')
+        ? known(parts.layout)
+        : undefined,
+    clientLayout: client.some(needsClientLayout) ? known(parts.client.layout) : undefined,
     taskSlot: known(parts.slot),
     routeTable: fromAxum ? withEvidence(parts.table) : undefined,
     missing: missingHooks(parts, facts, tier),
@@ -60,11 +68,11 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
 
 function checkTraceable(facts: BinaryFacts): void {
   if (!facts.isRust) throw new UserError('Cannot plan probes: not a Rust program');
-  if (mayServe(facts)) return;
+  if (mayCommunicate(facts)) return;
   const held =
     facts.crates.length > 0 ? `it holds only ${crateList(facts.crates)}` : 'it holds no crates at all';
   throw new UserError(
-    `Cannot plan probes: a Rust program without any library we know and without a network listener; ${held}`,
+    `Cannot plan probes: a Rust program without any library we know and without a network socket; ${held}`,
   );
 }
 
@@ -78,6 +86,8 @@ interface Parts {
   readonly table: Found<Omit<RouteTableLayout, 'evidence'>>;
   readonly slot: Found<TaskSlot>;
   readonly tls: readonly TlsEvidence[];
+  readonly client: ClientParts;
+  readonly tlsClients: readonly TlsEvidence[];
 }
 
 function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
@@ -97,6 +107,8 @@ function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
     table: routeTable(facts),
     slot: taskSlot(facts),
     tls: tlsServers(facts),
+    client: clientParts(facts, readCode),
+    tlsClients: tlsClients(facts),
   };
 }
 
@@ -105,7 +117,9 @@ function chooseSources(parts: Parts, facts: BinaryFacts, tier: Tier): readonly S
     plaintextSource(parts, facts, tier),
     tlsSource(parts, facts, tier),
     routeSource(parts, facts),
+    ...clientSources(parts, facts, tier),
     taskSource(parts),
+    spawnSource(parts, facts),
     panicSource(parts),
   ];
 }
@@ -194,8 +208,111 @@ function missingHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly Mi
     ...(wantsHyper ? [...parts.parse.missing, ...parts.encode.missing, ...layout] : []),
     ...(usesAxum(facts) ? [...parts.route.missing, ...table] : []),
     ...(hasCrate(facts, 'tokio') || usesAxum(facts) ? slot : []),
+    ...missingClientHooks(parts, facts, tier),
     ...parts.panic.missing,
   ];
+}
+
+/** Why calls and the connections they are written to can't be linked, or undefined when all is there. */
+function callProblem({ client }: Parts): string | undefined {
+  if (!client.linked) return 'no client of hyper (reqwest, hyper-util) was found';
+  const lacking = [client.call, client.encode].find(({ probes }) => probes.length === 0);
+  if (lacking) return `${lacking.missing[0]?.hook} not found: ${lacking.missing[0]?.reason}`;
+  return 'missing' in client.layout ? client.layout.missing : undefined;
+}
+
+function clientLibraryProblem(parts: Parts): string | undefined {
+  const problem = callProblem(parts);
+  if (problem) return problem;
+  const { parse } = parts.client;
+  if (parse.probes.length === 0) return `hyper.client.parse not found: ${parse.missing[0]?.reason}`;
+  return 'missing' in parts.layout ? parts.layout.missing : undefined;
+}
+
+function clientSources(parts: Parts, facts: BinaryFacts, tier: Tier): readonly SourceChoice[] {
+  return [clientPlaintextSource(parts, tier), clientTlsSource(parts, facts, tier), callSource(parts, facts)];
+}
+
+function clientPlaintextSource(parts: Parts, tier: Tier): SourceChoice {
+  const datum = 'http.client.plaintext';
+  if (tier !== 'library')
+    return { datum, source: 'socket', reason: 'read from the sockets, as for any HTTP/1 client' };
+  const problem = clientLibraryProblem(parts);
+  if (problem) return { datum, source: 'none', reason: `the library tier was asked for, but ${problem}` };
+  return { datum, source: 'library', reason: "the library tier was asked for: hyper's client" };
+}
+
+function clientTlsSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceChoice {
+  const datum = 'http.client.tls';
+  const none = (reason: string): SourceChoice => ({ datum, source: 'none', reason });
+  if (tier === 'socket') return none('the socket tier was asked for, and it sees only encrypted bytes');
+  const names = parts.tlsClients.map(({ name }) => name).join(' and ');
+  const problem = clientLibraryProblem(parts);
+  if (names === '' && hasSymbols(facts)) return none('no TLS client library is linked');
+  if (names === '')
+    return none(`stripped: whether it calls over TLS is not known, and ${problem ?? 'no symbols tell'}`);
+  if (problem) return none(`${names} is linked, but ${problem}`);
+  const reason = `${names} is linked as a client, and hyper's client lies above it`;
+  return { datum, source: 'library', reason };
+}
+
+function callSource(parts: Parts, facts: BinaryFacts): SourceChoice {
+  const datum = 'http.client.call';
+  const problem = hasSymbols(facts) ? callProblem(parts) : 'it is stripped';
+  if (problem) return { datum, source: 'none', reason: problem };
+  const { call, drop } = parts.client;
+  const place = call.probes[0]?.offset === undefined ? "hyper's Client" : "hyper's extract_domain";
+  const ends = drop.probes.length > 0 ? '; ends without an answer from its future' : '';
+  return {
+    datum,
+    source: 'library',
+    reason: `each request is seen in its caller's task, in ${place}${ends}`,
+  };
+}
+
+const makesRequests = (parts: Parts, facts: BinaryFacts): boolean =>
+  parts.client.linked || hasClientCrate(facts);
+
+function spawnSource(parts: Parts, facts: BinaryFacts): SourceChoice {
+  const datum = 'tokio.spawn';
+  const none = (reason: string): SourceChoice => ({ datum, source: 'none', reason });
+  const { probes, missing } = parts.client.spawn;
+  if ('missing' in parts.slot) return none(parts.slot.missing);
+  if (!makesRequests(parts, facts)) return none('no HTTP client was found, so nobody asks');
+  if (probes.length === 0) return none(missing[0]?.reason ?? 'no site');
+  return { datum, source: 'library', reason: `Tokio draws a task id at ${probes.length} places` };
+}
+
+function usedClientHooks(client: ClientParts, sources: readonly SourceChoice[]): readonly ProbeSite[] {
+  const from = (wanted: Datum) =>
+    sources.some(({ datum, source }) => datum === wanted && source === 'library');
+  const heads = from('http.client.tls') || from('http.client.plaintext');
+  return [
+    ...(from('http.client.call') ? [...client.call.probes, ...client.encode.probes] : []),
+    ...(heads ? client.parse.probes : []),
+    ...(from('http.client.call') ? [...client.drop.probes, ...client.blocking.probes] : []),
+    ...(from('tokio.spawn') ? client.spawn.probes : []),
+  ];
+}
+
+const needsClientLayout = ({ program }: ProbeSite): boolean => program.startsWith('hyper_client');
+
+function missingClientHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly MissingHook[] {
+  const { client } = parts;
+  if (!makesRequests(parts, facts)) return [];
+  const heads = tier === 'library' || (tier === 'auto' && parts.tlsClients.length > 0);
+  const layout =
+    'missing' in client.layout ? [{ hook: 'hyper.client_layout', reason: client.layout.missing }] : [];
+  const hyper = [
+    ...client.call.missing,
+    ...client.encode.missing,
+    ...(heads ? client.parse.missing : []),
+    ...client.drop.missing,
+    ...client.blocking.missing,
+    ...layout,
+  ];
+  const spawn = hasCrate(facts, 'tokio') ? client.spawn.missing : [];
+  return [...(client.linked || !hasSymbols(facts) ? hyper : []), ...spawn];
 }
 
 const known = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);

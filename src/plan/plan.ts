@@ -55,6 +55,12 @@ export interface ProbeSite {
   readonly cost: 'emulated' | 'single-stepped';
   /** Where the datum is, of a site in the middle of a function: the register's number in x86 encodings. */
   readonly register?: number;
+  /**
+   * Bytes. `hyper_client_call`: how far behind the start of the request's head rsi points; `hyper_client_drop`: where in
+   * the future its state is, 0xffff when unknown; `reqwest_blocking_call` and `reqwest_execute`: where in their
+   * request the pointer of the URL's text is.
+   */
+  readonly offset?: number;
   readonly evidence: string;
 }
 
@@ -89,10 +95,6 @@ export interface ClientLayout {
   readonly requestEntries: number;
   readonly requestEntriesLength: number;
   readonly requestEntriesCapacity: number;
-  /** Of the future behind the drop probe; undefined when its drop glue doesn't tell. */
-  readonly futureState: number | undefined;
-  /** undefined without reqwest::blocking. */
-  readonly requestUrl: number | undefined;
 }
 
 /**

@@ -10,18 +10,29 @@ export interface HookSites {
 }
 
 /** Code read for a function whose symbol has no size. */
-const UNKNOWN_SIZE_WINDOW = 256;
+export const UNKNOWN_SIZE_WINDOW = 256;
 /** Real functions stay far below both; a hostile symbol table must not cost seconds of decoding. */
-const MAX_FUNCTION_SIZE = 1 << 18;
+export const MAX_FUNCTION_SIZE = 1 << 18;
 const MAX_FUNCTIONS = 8;
 
 /** One site in each function that answers the hook, or the reason why there is none. */
 export function hookSites(hook: Hook, facts: BinaryFacts, readCode: CodeReader): HookSites {
-  const functions = distinct(facts.functions[hook.query] ?? []);
+  return sitesIn(hook, facts.functions[hook.query] ?? [], facts, readCode);
+}
+
+/** The same for functions chosen by the caller. */
+export function sitesIn(
+  hook: Hook,
+  found: readonly FunctionFact[],
+  facts: BinaryFacts,
+  readCode: CodeReader,
+): HookSites {
+  const functions = distinct(found);
   if (functions.length === 0)
     return { probes: [], missing: [{ hook: hook.name, reason: whyNoFunction(facts) }] };
-  if (functions.length > MAX_FUNCTIONS) {
-    const reason = `${functions.length} functions are named ${functions[0]?.name}, more than ${MAX_FUNCTIONS}`;
+  const limit = hook.limit ?? MAX_FUNCTIONS;
+  if (functions.length > limit) {
+    const reason = `${functions.length} functions are named ${functions[0]?.name}, more than ${limit}`;
     return { probes: [], missing: [{ hook: hook.name, reason }] };
   }
   const sites = functions.map((one) => siteIn(one, hook, readCode));
@@ -50,14 +61,14 @@ function siteIn(one: FunctionFact, hook: Hook, readCode: CodeReader): ProbeSite 
   };
 }
 
-const SOURCES = { symtab: '.symtab', dynsym: '.dynsym', 'debug-file': 'debug file' } as const;
+export const SOURCES = { symtab: '.symtab', dynsym: '.dynsym', 'debug-file': 'debug file' } as const;
 
 /** Identical functions that the linker folded into one have several names: one probe. */
-function distinct(functions: readonly FunctionFact[]): readonly FunctionFact[] {
+export function distinct(functions: readonly FunctionFact[]): readonly FunctionFact[] {
   return functions.filter((one, index) => functions.findIndex((other) => other.svma === one.svma) === index);
 }
 
-function whyNoFunction(facts: BinaryFacts): string {
+export function whyNoFunction(facts: BinaryFacts): string {
   if (!hasSymbols(facts)) return 'the program is stripped (no .symtab) and no separate debug file was found';
   return 'no such function: inlined (fat link-time optimisation), or the program does not use it';
 }

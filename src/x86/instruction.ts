@@ -62,21 +62,38 @@ export class FunctionDecoder implements Disposable {
    * faster than `next`, which must not be called on the same decoder.
    */
   nextJump(): Jump | undefined {
-    const { FlowControl } = iced();
     while (this.#decoder.canDecode) {
       this.#decoder.decodeOut(this.#current);
-      const flow = this.#current.flowControl;
-      if (flow === FlowControl.Next || flow === FlowControl.Call) continue;
-      if (flow === FlowControl.ConditionalBranch || flow === FlowControl.UnconditionalBranch)
-        return { target: this.#branchTarget() };
-      const unclear = flow === FlowControl.IndirectBranch || flow === FlowControl.XbeginXabortXend;
-      if (unclear || this.#current.isInvalid) return { target: undefined };
+      const jump = this.jump();
+      if (jump) return jump;
     }
     return undefined;
   }
 
-  /** Argument registers that the instruction returned last may change, all of them for a call. */
+  /** Where the current instruction may jump to, or undefined when it does not jump. */
+  jump(): Jump | undefined {
+    const { FlowControl } = iced();
+    const flow = this.#current.flowControl;
+    if (flow === FlowControl.Next || flow === FlowControl.Call) return undefined;
+    if (flow === FlowControl.ConditionalBranch || flow === FlowControl.UnconditionalBranch)
+      return { target: this.#branchTarget() };
+    const unclear = flow === FlowControl.IndirectBranch || flow === FlowControl.XbeginXabortXend;
+    return unclear || this.#current.isInvalid ? { target: undefined } : undefined;
+  }
+
+  /** The instruction returned last, for finders of this folder; overwritten by `next`. */
+  get current(): IcedInstruction {
+    return this.#current;
+  }
+
+  /** Argument registers that the instruction returned last may change. */
   writes(): readonly ArgumentRegister[] {
+    const written = this.written();
+    return ARGUMENT_REGISTERS.filter((name) => written.has(registerNumber(name)));
+  }
+
+  /** Full registers, as iced numbers them, that the instruction returned last itself changes. */
+  written(): ReadonlySet<number> {
     const { RegisterExt, OpAccess } = iced();
     const written = new Set<number>();
     const info = this.#info.info(this.#current);
@@ -86,7 +103,7 @@ export class FunctionDecoder implements Disposable {
       used.free();
     }
     info.free();
-    return ARGUMENT_REGISTERS.filter((name) => written.has(registerNumber(name)));
+    return written;
   }
 
   /** Intel syntax; addresses are svmas. */

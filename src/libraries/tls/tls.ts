@@ -1,18 +1,18 @@
 import type { BinaryFacts, SymbolQuery } from '../../analysis/facts.ts';
 import { hasFunction, type Library } from '../library.ts';
 
-interface TlsServer {
+interface TlsSide {
   readonly name: string;
-  /** What its server side alone links; a program with only a TLS client has none of it. */
+  /** What that side alone links; a program with only the other has none of it. */
   readonly query: SymbolQuery;
 }
 
-const server = (name: string, contains: readonly string[], pattern: RegExp): TlsServer => ({
+const server = (name: string, contains: readonly string[], pattern: RegExp): TlsSide => ({
   name,
   query: { id: `tls.${name}`, kind: 'function', contains, pattern },
 });
 
-const TLS_SERVERS: readonly TlsServer[] = [
+const TLS_SERVERS: readonly TlsSide[] = [
   server('rustls', ['rustls', 'ExpectClientHello'], /^<?rustls::server::\S*ExpectClientHello/),
   server(
     'openssl',
@@ -25,7 +25,33 @@ const TLS_SERVERS: readonly TlsServer[] = [
   server('OpenSSL (linked in)', ['SSL_accept'], /^SSL_accept$/),
 ];
 
-export const tls: Library = { name: 'tls', queries: TLS_SERVERS.map(({ query }) => query), hooks: [] };
+const client = (name: string, contains: readonly string[], pattern: RegExp): TlsSide => ({
+  name,
+  query: { id: `tls.client.${name}`, kind: 'function', contains, pattern },
+});
+
+const TLS_CLIENTS: readonly TlsSide[] = [
+  client('rustls', ['rustls', 'ExpectServerHello'], /^<?rustls::client::\S*ExpectServerHello/),
+  client(
+    'openssl',
+    ['openssl', 'onnect'],
+    /^<?(?:tokio_)?openssl::(?:ssl::)?(?:\S*::)?(?:SslConnector|SslStream<.*>::(?:poll_)?connect)/,
+  ),
+  client('native-tls', ['native_tls', 'TlsConnector'], /^<?(?:tokio_)?native_tls::(?:imp::)?TlsConnector/),
+  client(
+    'boring',
+    ['boring', 'onnect'],
+    /^<?(?:tokio_)?boring::(?:ssl::)?(?:\S*::)?(?:SslConnector|connect)/,
+  ),
+  client('s2n-tls', ['s2n', 'TlsConnector'], /^<?s2n_tls_tokio::TlsConnector/),
+  client('OpenSSL (linked in)', ['SSL_connect'], /^SSL_connect$/),
+];
+
+export const tls: Library = {
+  name: 'tls',
+  queries: [...TLS_SERVERS, ...TLS_CLIENTS].map(({ query }) => query),
+  hooks: [],
+};
 
 export interface TlsEvidence {
   readonly name: string;
@@ -34,9 +60,13 @@ export interface TlsEvidence {
 }
 
 /** TLS libraries whose server side is linked. */
-export function tlsServers(facts: BinaryFacts): readonly TlsEvidence[] {
-  return TLS_SERVERS.filter(({ query }) => hasFunction(facts, query.id)).map(({ name, query }) => ({
-    name,
-    evidence: facts.functions[query.id]?.[0]?.name ?? '',
-  }));
+export const tlsServers = (facts: BinaryFacts): readonly TlsEvidence[] => linked(TLS_SERVERS, facts);
+
+/** TLS libraries whose client side is linked. */
+export const tlsClients = (facts: BinaryFacts): readonly TlsEvidence[] => linked(TLS_CLIENTS, facts);
+
+function linked(sides: readonly TlsSide[], facts: BinaryFacts): readonly TlsEvidence[] {
+  return sides
+    .filter(({ query }) => hasFunction(facts, query.id))
+    .map(({ name, query }) => ({ name, evidence: facts.functions[query.id]?.[0]?.name ?? '' }));
 }

@@ -17,6 +17,13 @@ export const tokio: Library = {
       contains: ['tokio', 'scheduler', 'multi_thread'],
       pattern: /tokio::runtime::scheduler::multi_thread::/,
     },
+    {
+      // A static of its own function, which is inlined wherever a task is made.
+      id: 'tokio.next_id',
+      kind: 'object',
+      contains: ['tokio', 'runtime', 'task', 'next', 'NEXT_ID'],
+      pattern: /^<?tokio::runtime::task::(?:id::)?Id>?::next::NEXT_ID$/,
+    },
   ],
   hooks: [],
 };

@@ -1,0 +1,65 @@
+import type { BinaryFacts } from '../../analysis/facts.ts';
+import { agreed } from '../agreed.ts';
+import { type LayoutRow, lookUp } from '../layout-table.ts';
+import { cratesNamed, type Found, type Library } from '../library.ts';
+import layouts from './layouts.json' with { type: 'json' };
+
+/**
+ * reqwest's blocking client, which makes its requests in a thread of its own.
+ *
+ *     fn blocking::Client::execute(out rdi, &self rsi, Request rdx)        every blocking request, in the caller's thread
+ *     fn Client::execute_request(out rdi, &self rsi, Request rdx)          the same request in the client's own thread
+ */
+export const reqwest: Library = {
+  name: 'reqwest',
+  queries: [
+    {
+      id: 'reqwest.blocking_call',
+      kind: 'function',
+      contains: ['reqwest', 'blocking', 'client', 'execute'],
+      pattern: /^<?reqwest::blocking::client::Client>?::execute$/,
+    },
+    {
+      id: 'reqwest.execute',
+      kind: 'function',
+      contains: ['reqwest', 'async_impl', 'client', 'execute_request'],
+      pattern: /^<?reqwest::async_impl::client::Client>?::execute_request$/,
+    },
+  ],
+  hooks: [
+    {
+      name: 'reqwest.blocking_call',
+      program: 'reqwest_blocking_call',
+      query: 'reqwest.blocking_call',
+      arguments: ['rdx'],
+      gives: 'the caller of a blocking request',
+    },
+    {
+      name: 'reqwest.execute',
+      program: 'reqwest_execute',
+      query: 'reqwest.execute',
+      arguments: ['rdx'],
+      gives: 'the caller of a blocking request',
+    },
+  ],
+};
+
+type Row = LayoutRow & { readonly requestUrl: number; readonly blockingRequestUrl: number };
+
+const ROWS: readonly Row[] = layouts.rows;
+
+/** Where both kinds of request have the pointer of their URL's text. */
+export function requestUrl(facts: BinaryFacts): Found<number> {
+  const versions = cratesNamed(facts, 'reqwest').flatMap(({ version }) => version ?? []);
+  const pick = (row: Row) => (row.requestUrl === row.blockingRequestUrl ? row.requestUrl : undefined);
+  const found = agreed(
+    'reqwest',
+    (versions.length > 0 ? versions : [undefined]).map((version) =>
+      lookUp({ library: 'reqwest', version, rustc: facts.rustc?.version, rows: ROWS, pick }),
+    ),
+  );
+  if ('missing' in found) return found;
+  if (found.value === undefined)
+    return { missing: 'the two kinds of request have their URL at different places' };
+  return { value: found.value, evidence: found.evidence };
+}

@@ -1,0 +1,176 @@
+import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts';
+import { fileOffset, svma } from '../base/address.ts';
+import type { RequestLayout } from '../libraries/http/http.ts';
+import { requestLayout } from '../libraries/http/http.ts';
+import {
+  callFunctions,
+  dropFunctions,
+  type HookFunctions,
+  hasHyperClient,
+  hyperClient,
+} from '../libraries/hyper/client.ts';
+import { type HyperClientLayout, hyperClientLayout } from '../libraries/hyper/client-layout.ts';
+import { type Found, hasFunction, hasSymbols } from '../libraries/library.ts';
+import { requestUrl, reqwest } from '../libraries/reqwest/reqwest.ts';
+import { addSites } from '../x86/atomic-add.ts';
+import { stateByte } from '../x86/state-byte.ts';
+import type { ClientLayout, MissingHook, ProbeSite } from './plan.ts';
+import { type HookSites, hookSites, MAX_FUNCTION_SIZE, SOURCES, sitesIn, whyNoFunction } from './probes.ts';
+
+/** Everything the client side looks for, found or not. */
+export interface ClientParts {
+  /** Whether hyper's client is linked, as far as symbols tell. */
+  readonly linked: boolean;
+  readonly call: HookSites;
+  readonly encode: HookSites;
+  readonly parse: HookSites;
+  readonly drop: HookSites;
+  /** Both ends of the way from a blocking caller to its client's thread. */
+  readonly blocking: HookSites;
+  readonly spawn: HookSites;
+  readonly layout: Found<ClientLayout>;
+}
+
+export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientParts {
+  const request = requestLayout(facts);
+  const url = hasFunction(facts, 'reqwest.blocking_call') ? requestUrl(facts) : undefined;
+  const named = (name: string) => {
+    const hook = hyperClient.hooks.find((one) => one.name === name);
+    return hook ? hookSites(hook, facts, readCode) : { probes: [], missing: [] };
+  };
+  return {
+    linked: hasHyperClient(facts),
+    call: callSites(facts, readCode, request),
+    encode: named('hyper.client.encode'),
+    parse: named('hyper.client.parse'),
+    drop: dropSites(facts, readCode),
+    blocking: blockingSites(facts, readCode, url),
+    spawn: spawnSites(facts, readCode),
+    layout: clientLayout(hyperClientLayout(facts), request),
+  };
+}
+
+function clientLayout(hyper: Found<HyperClientLayout>, request: Found<RequestLayout>): Found<ClientLayout> {
+  if ('missing' in hyper) return hyper;
+  if ('missing' in request) return request;
+  const { bytesMutPointer: _, bytesMutLength: __, ...client } = hyper.value;
+  const { requestUri: ___, ...members } = request.value;
+  return {
+    value: { ...client, ...members },
+    evidence: `${hyper.evidence}; ${request.evidence}`,
+  };
+}
+
+function callSites(facts: BinaryFacts, readCode: CodeReader, request: Found<RequestLayout>): HookSites {
+  const uri = 'missing' in request ? 0 : request.value.requestUri;
+  const groups = callFunctions(facts);
+  if (groups.length === 0) return nothing('hyper.client.call', facts);
+  const found = groups.map(({ hook, functions, toUri }: HookFunctions) => {
+    const sites = sitesIn(hook, functions, facts, readCode);
+    return toUri ? { ...sites, probes: sites.probes.map((probe) => ({ ...probe, offset: uri })) } : sites;
+  });
+  const unseen = groups.every(({ toUri }) => toUri) ? [] : (facts.functions['hyper.client.get'] ?? []);
+  const missing = unseen.map(({ name }) => ({
+    hook: 'hyper.client.call',
+    reason: `${name} makes requests of its own, without a function that is handed them`,
+  }));
+  const all = joined(found);
+  return { probes: all.probes, missing: [...all.missing, ...missing.slice(0, 1)] };
+}
+
+/** In the place of an offset: the drop glue does not tell. */
+const UNKNOWN_STATE = 0xffff;
+
+function dropSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const groups = dropFunctions(facts);
+  if (groups.length === 0) return nothing('hyper.client.drop', facts);
+  const sites = joined(groups.map(({ hook, functions }) => sitesIn(hook, functions, facts, readCode)));
+  return {
+    ...sites,
+    probes: sites.probes.map((probe) => ({ ...probe, offset: futureState(probe, readCode) })),
+  };
+}
+
+const DROP_GLUE_START = 256;
+
+function futureState(probe: ProbeSite, readCode: CodeReader): number {
+  const code = readCode(svma(probe.svma - probe.functionOffset), DROP_GLUE_START);
+  const state = code && stateByte(code);
+  return state && 'offset' in state ? state.offset : UNKNOWN_STATE;
+}
+
+function blockingSites(facts: BinaryFacts, readCode: CodeReader, url: Found<number> | undefined): HookSites {
+  if (url === undefined) return { probes: [], missing: [] };
+  if ('missing' in url) return { probes: [], missing: [{ hook: 'reqwest.request', reason: url.missing }] };
+  const sites = joined(reqwest.hooks.map((hook) => hookSites(hook, facts, readCode)));
+  if (sites.missing.length > 0) return { ...sites, probes: [] };
+  return { ...sites, probes: sites.probes.map((probe) => ({ ...probe, offset: url.value })) };
+}
+
+/** Variables of this many functions are looked at; a program with more is a hostile one. */
+const MAX_SPAWNERS = 2048;
+
+/** Behind each place where a task's id is drawn. */
+function spawnSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const hook = 'tokio.task_new';
+  const missing = (reason: string): HookSites => ({ probes: [], missing: [{ hook, reason }] });
+  const [counter, ...others] = facts.objects['tokio.next_id'] ?? [];
+  if (!counter)
+    return missing(hasSymbols(facts) ? "Tokio's counter of task ids was not found" : whyNoFunction(facts));
+  if (others.length > 0) return missing('several versions of Tokio are linked');
+  if (counter.users.length > MAX_SPAWNERS)
+    return missing(`${counter.users.length} functions use the counter, more than ${MAX_SPAWNERS}`);
+  const found = counter.users.map((user) => spawnsIn(user, counter, readCode, hook));
+  const all = joined(found);
+  return all.probes.length + all.missing.length > 0 ? all : missing('no code that draws a task id was found');
+}
+
+function spawnsIn(
+  user: FunctionFact,
+  counter: { readonly svma: number; readonly pointers: readonly number[] },
+  readCode: CodeReader,
+  hook: string,
+): HookSites {
+  const missing = (reason: string): HookSites => ({ probes: [], missing: [{ hook, reason }] });
+  if (user.size > MAX_FUNCTION_SIZE) return missing(`${user.name} has ${user.size} bytes of code`);
+  const code = readCode(user.svma, user.size);
+  if (!code || code.bytes.length < user.size) return missing(`the code of ${user.name} is not in the file`);
+  const sites = addSites(code, counter);
+  if (sites.length === 0) return missing(`${user.name} uses the counter of task ids in an unknown way`);
+  return {
+    probes: sites.flatMap((site) => ('reason' in site ? [] : [probeOf(site, user, code, hook)])),
+    missing: sites.flatMap((site) =>
+      'reason' in site ? [{ hook, reason: `${user.name}: ${site.reason}` }] : [],
+    ),
+  };
+}
+
+function probeOf(
+  site: Exclude<ReturnType<typeof addSites>[number], { readonly reason: string }>,
+  user: FunctionFact,
+  code: NonNullable<ReturnType<CodeReader>>,
+  hook: string,
+): ProbeSite {
+  return {
+    hook,
+    program: 'tokio_task_new',
+    svma: svma(code.svma + site.offset),
+    fileOffset: fileOffset(code.fileOffset + site.offset),
+    functionName: user.name,
+    functionOffset: site.offset,
+    instruction: site.instruction,
+    cost: site.cost,
+    register: site.register,
+    evidence: `lock xadd of NEXT_ID, ${SOURCES[user.source]} symbols`,
+  };
+}
+
+const joined = (found: readonly HookSites[]): HookSites => ({
+  probes: found.flatMap(({ probes }) => probes),
+  missing: found.flatMap(({ missing }) => missing),
+});
+
+function nothing(hook: string, facts: BinaryFacts): HookSites {
+  const missing: MissingHook = { hook, reason: whyNoFunction(facts) };
+  return { probes: [], missing: [missing] };
+}
