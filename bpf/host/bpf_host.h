@@ -28,7 +28,10 @@
 
 // ---- the thread that runs ----
 
-static struct task_struct host_task;
+#define HOST_THREADS 64
+
+static struct task_struct host_threads[HOST_THREADS];
+static struct task_struct *host_task = host_threads;
 static struct pt_regs host_regs; // of its system call
 static __u64 host_clock, host_random, host_cookie;
 static __u32 host_loop_limit;
@@ -37,9 +40,9 @@ static int host_preempt_depth;
 #define CLOCK_STEP_NS 1000
 
 static __u64 bpf_ktime_get_ns(void) { return host_clock += CLOCK_STEP_NS; }
-static struct task_struct *bpf_get_current_task_btf(void) { return &host_task; }
-static long bpf_task_pt_regs(struct task_struct *task) { return task == &host_task ? (long)&host_regs : 0; }
-static __u64 bpf_get_current_pid_tgid(void) { return (__u64)host_task.tgid << 32 | (__u32)host_task.pid; }
+static struct task_struct *bpf_get_current_task_btf(void) { return host_task; }
+static long bpf_task_pt_regs(struct task_struct *task) { return task == host_task ? (long)&host_regs : 0; }
+static __u64 bpf_get_current_pid_tgid(void) { return (__u64)host_task->tgid << 32 | (__u32)host_task->pid; }
 static __u32 bpf_get_smp_processor_id(void) { return 0; }
 #define bpf_get_attach_cookie(context) ((void)(context), host_cookie)
 

@@ -138,7 +138,7 @@ static void fuzz_one(unsigned socket, int client) {
     if (at[w] < size[w]) at[w] += move_piece(socket, w, streams[w] + at[w], size[w] - at[w]);
     host_next_address = 0x7f0000100000; // behind the thread's block
   }
-  run_state(socket, TCP_CLOSE);
+  run_state(socket, TCP_CLOSE, 0);
   free_socket(socket);
 }
 

@@ -6,9 +6,10 @@
 //   thread <tgid> <tid> <task>
 //   address <socket> <family> <local> <port> <peer> <port>
 //   recv|send <socket> <call> <bytes> [moved=<n>] [flags=<n>]   call: plain, to, other, vector:<sizes>, message:<sizes>
-//   state <socket> <state>   close <socket>   exiting <0|1>
+//   state <socket> <state> [errno]   close <socket>   exiting <0|1>
 //   layout <index> <offsets, the rest is 0>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
 //   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>
+//   probe <program> <cookie> <rdi> <rsi> <rdx> [<register>=<value>]
 //   exec <device> <inode>   exit   panic
 //   set <variable> <value>   reset   echo <text>
 // Output: "e <bytes of a ring record>", "c <counters>" at each reset and at the end, and echoed lines.
@@ -147,12 +148,61 @@ static void parse_command(void) {
   free(bytes);
 }
 
+static void set_register(struct pt_regs *regs, char *text) {
+  char *value = strchr(text, '=');
+  if (!value) fail("Cannot set register %s: no value", text);
+  *value++ = 0;
+#define SET_REGISTER(name)                                                                                 \
+  if (!strcmp(text, #name)) {                                                                              \
+    regs->name = strtoull(value, 0, 10);                                                                   \
+    return;                                                                                                \
+  }
+  SET_REGISTER(ax)
+  SET_REGISTER(cx)
+  SET_REGISTER(bx)
+  SET_REGISTER(sp)
+  SET_REGISTER(bp)
+  SET_REGISTER(r8)
+  SET_REGISTER(r9)
+  SET_REGISTER(r10)
+  SET_REGISTER(r11)
+  SET_REGISTER(r12)
+  SET_REGISTER(r13)
+  SET_REGISTER(r14)
+  SET_REGISTER(r15)
+  fail("Cannot set register %s", text);
+}
+
+static program *program_named(const char *name) {
+#define PROGRAM(function)                                                                                  \
+  if (!strcmp(name, #function)) return function;
+  PROGRAM(tokio_task_new)
+  PROGRAM(hyper_client_call)
+  PROGRAM(hyper_client_encode)
+  PROGRAM(hyper_client_parse)
+  PROGRAM(hyper_client_drop)
+  PROGRAM(reqwest_error)
+  PROGRAM(reqwest_blocking_call)
+  PROGRAM(reqwest_execute)
+  fail("Cannot run program %s", name);
+}
+
+static void probe_command(void) {
+  program *run = program_named(word());
+  __u64 cookie = number();
+  struct pt_regs regs = {.di = number()};
+  regs.si = number();
+  regs.dx = number();
+  for (char *option; (option = strtok(0, " \n"));) set_register(&regs, option);
+  run_program(run, cookie, &regs);
+}
+
 static void exec_command(void) {
   struct super_block super = {.s_dev = number()};
   struct inode inode = {.i_sb = &super, .i_ino = number()};
   struct file file = {.f_inode = &inode};
   struct linux_binprm program = {.file = &file};
-  process_exec(&host_task, host_task.pid, &program);
+  process_exec(host_task, host_task->pid, &program);
 }
 
 static void set_command(void) {
@@ -169,6 +219,7 @@ static void set_command(void) {
   SETTABLE(sampler_ratio)
   SETTABLE(extract_traceparent)
   SETTABLE(capture_response_heads)
+  SETTABLE(capture_client_heads)
   SETTABLE(host_ring_room)
   SETTABLE(host_map_limit)
   SETTABLE(host_loop_limit)
@@ -185,10 +236,11 @@ static void run_command(const char *name) {
   else if (!strcmp(name, "file")) file_command();
   else if (!strcmp(name, "exec")) exec_command();
   else if (!strcmp(name, "parse")) parse_command();
+  else if (!strcmp(name, "probe")) probe_command();
   else if (!strcmp(name, "set")) set_command();
-  else if (!strcmp(name, "exit")) process_exit(&host_task);
+  else if (!strcmp(name, "exit")) process_exit(host_task);
   else if (!strcmp(name, "panic")) run_probe(rust_panic, 0, 0, 0, 0);
-  else if (!strcmp(name, "exiting")) host_task.flags = number() ? PF_EXITING : 0;
+  else if (!strcmp(name, "exiting")) host_task->flags = number() ? PF_EXITING : 0;
   else if (!strcmp(name, "echo")) puts(word());
   else if (!strcmp(name, "close")) free_socket(number());
   else if (!strcmp(name, "thread")) {
@@ -196,7 +248,9 @@ static void run_command(const char *name) {
     run_thread(tgid, tid, number());
   } else if (!strcmp(name, "state")) {
     unsigned socket = number();
-    run_state(socket, number());
+    int state = number();
+    char *error = strtok(0, " \n");
+    run_state(socket, state, error ? atoi(error) : 0);
   } else if (!strcmp(name, "encode")) {
     __u32 layout = number();
     __u64 key = number();

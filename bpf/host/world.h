@@ -23,6 +23,7 @@ static struct sock *socket_of(unsigned number) {
   if (!sockets[number]) {
     struct sock *sk = sockets[number] = calloc(1, sizeof *sk);
     sk->__sk_common.skc_family = AF_INET;
+    sk->__sk_common.skc_state = TCP_ESTABLISHED;
     sk->__sk_common.skc_num = 8080;
     sk->__sk_common.skc_dport = __builtin_bswap16(40000 + number);
     sk->__sk_common.skc_rcv_saddr = 0x0100007f;
@@ -44,17 +45,25 @@ static void finish_call(void) {
 static __u64 tls_block;
 static int tls_region;
 
+static struct task_struct *thread_numbered(__u32 tid) {
+  int i = 0;
+  while (i < HOST_THREADS && host_threads[i].pid && host_threads[i].pid != (pid_t)tid) i++;
+  if (i == HOST_THREADS) fail("Cannot run more than %d threads", HOST_THREADS);
+  return &host_threads[i];
+}
+
 static void run_thread(__u32 tgid, __u32 tid, __u64 task) {
   __u64 slot[2] = {task != 0, task};
-  host_task.tgid = tgid;
-  host_task.pid = tid;
+  host_task = thread_numbered(tid);
+  host_task->tgid = tgid;
+  host_task->pid = tid;
   if (!tls_block) {
     tls_region = host_region_count;
     tls_block = host_map_user(slot, sizeof slot);
     lasting_regions = host_region_count;
   }
   memcpy(host_regions[tls_region].bytes, slot, sizeof slot);
-  host_task.thread.fsbase = tls_block - TLS_TAG_OFFSET;
+  host_task->thread.fsbase = tls_block - TLS_TAG_OFFSET;
 }
 
 static void reset_world(void) {
@@ -72,7 +81,7 @@ static void reset_world(void) {
   host_ring_room = ~0ULL;
   host_map_limit = 0;
   host_loop_limit = ~0u;
-  host_task.flags = 0;
+  memset(host_threads, 0, sizeof host_threads);
   next_connection = next_call = 1;
   sampler_root = sampler_parent_sampled = SAMPLER_ON;
   sampler_parent_unsampled = SAMPLER_OFF;
@@ -139,8 +148,12 @@ static void run_transfer(const struct transfer_call *call) {
   finish_call();
 }
 
-static void run_state(unsigned number, int state) {
-  socket_state(socket_of(number), TCP_ESTABLISHED, state);
+// The tracepoint comes before the socket has its new state.
+static void run_state(unsigned number, int state, int error) {
+  struct sock *sk = socket_of(number);
+  sk->sk_err = error;
+  socket_state(sk, sk->__sk_common.skc_state, state);
+  sk->__sk_common.skc_state = state;
   finish_call();
 }
 
@@ -151,12 +164,18 @@ static void free_socket(unsigned number) {
   sockets[number] = 0;
 }
 
-// A uprobe's program with the three first arguments of the function.
-static void run_probe(int (*program)(struct pt_regs *), __u64 cookie, __u64 first, __u64 second, __u64 third) {
-  struct pt_regs regs = {.di = first, .si = second, .dx = third};
+typedef int program(struct pt_regs *);
+
+static void run_program(program *run, __u64 cookie, struct pt_regs *regs) {
   host_cookie = cookie;
-  program(&regs);
+  run(regs);
   finish_call();
+}
+
+// A uprobe's program with the three first arguments of the function.
+static void run_probe(program *run, __u64 cookie, __u64 first, __u64 second, __u64 third) {
+  struct pt_regs regs = {.di = first, .si = second, .dx = third};
+  run_program(run, cookie, &regs);
 }
 
 // hyper's `parse(out, &mut BytesMut, ParseContext)`: a buffer, and a context that points to the connection.

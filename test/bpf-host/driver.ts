@@ -5,6 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'no
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  type CallEndEvent,
+  type CallEvent,
+  type ClientResponseEvent,
   type ClosedEvent,
   createDecoder,
   type EventHeader,
@@ -13,7 +16,6 @@ import {
   type ResponseEvent,
 } from '../../src/events/events.ts';
 import { COUNTER, TARGET_FLAG } from '../../src/events/layout.ts';
-import { parseRequestHead } from '../../src/spans/request-head.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const BPF = join(ROOT, 'bpf');
@@ -47,7 +49,11 @@ export type Recorded =
   | { readonly kind: 'dropped'; readonly connection: number }
   | { readonly kind: 'response'; readonly event: ResponseEvent }
   | { readonly kind: 'closed'; readonly event: ClosedEvent }
-  | { readonly kind: 'exec' | 'exit' | 'panic' | 'tls'; readonly event: EventHeader };
+  | { readonly kind: 'exec' | 'exit' | 'panic' | 'tls' | 'client-tls'; readonly event: EventHeader }
+  | { readonly kind: 'call'; readonly event: CallEvent }
+  | { readonly kind: 'client-request'; readonly event: RequestEvent }
+  | { readonly kind: 'client-response' | 'client-closed'; readonly event: ClientResponseEvent }
+  | { readonly kind: 'call-end'; readonly event: CallEndEvent };
 
 export type CounterName = Exclude<keyof typeof COUNTER, 'MAX'>;
 
@@ -109,12 +115,12 @@ function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
     exec: (event) => add({ kind: 'exec', event }),
     exit: (event) => add({ kind: 'exit', event }),
     panic: (event) => add({ kind: 'panic', event }),
-    tls: (event) => add({ kind: 'tls', event }),
-    call: (event) => assert.fail(`record of a call: ${event.connection}`),
-    clientRequest: (event) => assert.fail(`record of a client's request: ${event.connection}`),
-    clientResponse: (event) => assert.fail(`record of a client's response: ${event.connection}`),
-    clientClosed: (event) => assert.fail(`record of a client's connection: ${event.connection}`),
-    callEnd: (event) => assert.fail(`record of a call's end: ${event.connection}`),
+    tls: (event, client) => add({ kind: client ? 'client-tls' : 'tls', event }),
+    call: (event) => add({ kind: 'call', event }),
+    clientRequest: (event) => add({ kind: 'client-request', event }),
+    clientResponse: (event) => add({ kind: 'client-response', event }),
+    clientClosed: (event) => add({ kind: 'client-closed', event }),
+    callEnd: (event) => add({ kind: 'call-end', event }),
     unknown: (kind, size) => assert.fail(`record of unknown kind ${kind}, ${size} bytes`),
   });
   return (record) => {
@@ -147,7 +153,9 @@ const transfer =
 export const recv = transfer('recv');
 export const send = transfer('send');
 
-export const state = (value: number, socket = 1) => `state ${socket} ${value}`;
+/** `errno`: what the socket's error is then. */
+export const state = (value: number, socket = 1, errno = 0) => `state ${socket} ${value} ${errno}`;
+export const thread = (tid: number, task = 0) => `thread 1 ${tid} ${task}`;
 export const memory = (address: bigint, bytes: Uint8Array) =>
   `memory ${address} ${Buffer.from(bytes).toString('hex') || '-'}`;
 
@@ -176,33 +184,4 @@ export function wholeHeads(records: readonly Recorded[]): Map<RequestEvent, stri
     }
   }
   return heads;
-}
-
-/** A line an event: `> 0 GET / HTTP/1.1`, `< 0 200`, `closed 1 lost`; connections above the first are named. */
-export function summary({ records, counters }: Replayed): string[] {
-  const heads = wholeHeads(records);
-  const lines = records.flatMap((record) => {
-    if (record.kind === 'piece' || record.kind === 'dropped') return [];
-    const { connection, sequence } = record.event;
-    const where = connection > 1 ? `#${connection} ` : '';
-    switch (record.kind) {
-      case 'request':
-        return [`${where}> ${sequence} ${describe(heads.get(record.event) ?? '', record.event.headSize)}`];
-      case 'response':
-        return [`${where}< ${sequence} ${record.event.status}`];
-      case 'closed':
-        return [
-          `${where}closed ${sequence}${record.event.lost ? ' lost' : ''}${record.event.exiting ? ' exiting' : ''}`,
-        ];
-      default:
-        return [record.kind];
-    }
-  });
-  return [...lines, ...Object.entries(counters).map(([name, value]) => `${name} ${value}`)];
-}
-
-/** The request line, or `malformed` where user space refuses the head. */
-function describe(head: string, headSize: number): string {
-  const parsed = parseRequestHead(head, head.length >= headSize, undefined);
-  return parsed ? `${parsed.method} ${parsed.target} HTTP/${parsed.version}` : 'malformed';
 }

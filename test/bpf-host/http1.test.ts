@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { recv, replay, replayOne, send, summary, TARGET } from './driver.ts';
+import { recv, replay, replayOne, send, TARGET } from './driver.ts';
+import { summary } from './summary.ts';
 
 const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nHost: a.example\r\n${headers}\r\n`;
 const post = (path: string, body: string, headers = '') =>

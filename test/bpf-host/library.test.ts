@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
-import { type Commands, recv, replayOne, send, summary, targetCommand, wholeHeads } from './driver.ts';
+import { type Commands, recv, replayOne, send, targetCommand, wholeHeads } from './driver.ts';
+import { summary } from './summary.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const CLIENT_HELLO = '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03';

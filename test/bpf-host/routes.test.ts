@@ -2,16 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
-import {
-  type Commands,
-  memory,
-  type Replayed,
-  recv,
-  replayOne,
-  send,
-  summary,
-  targetCommand,
-} from './driver.ts';
+import { type Commands, memory, type Replayed, recv, replayOne, send, targetCommand } from './driver.ts';
+import { summary } from './summary.ts';
 
 interface Block {
   readonly address: string;

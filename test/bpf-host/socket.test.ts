@@ -9,11 +9,11 @@ import {
   replayOne,
   send,
   state,
-  summary,
   TARGET,
   targetCommand,
   wholeHeads,
 } from './driver.ts';
+import { summary } from './summary.ts';
 
 const GET = 'GET / HTTP/1.1\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';

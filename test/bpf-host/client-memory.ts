@@ -1,0 +1,205 @@
+import { binaryLayout } from '../../src/events/layout.ts';
+import { memory, thread } from './driver.ts';
+
+type Member = Exclude<keyof typeof binaryLayout, 'size'>;
+
+/** Where members lie in what is laid out here: no library's, and no two offsets the same by chance. */
+const LAYOUT: Partial<Record<Member, number>> = {
+  parseContextReqMethod: 0x28,
+  encodeHead: 0x10,
+  encodeReqMethod: 0x18,
+  headStatus: 0x68,
+  bytesMutPointer: 0x10,
+  bytesMutLength: 0,
+  clientEncodeHead: 0x20,
+  clientEncodeReqMethod: 0x08,
+  clientHeadEntries: 0x58,
+  clientHeadPath: 0x90,
+  clientParseReqMethod: 0x18,
+  requestMethod: 0xd9,
+  requestScheme: 0x70,
+  requestAuthority: 0x78,
+  requestPath: 0x98,
+  requestEntries: 0x20,
+  requestEntriesLength: 0x28,
+  requestEntriesCapacity: 0x18,
+};
+
+/** Of sites' cookies, bytes. */
+const FUTURE_STATE = 0x1c1;
+const REQUEST_URL = 0x48;
+const URI = 0x70;
+
+/** `layout 0` with every member of struct binary_layout in its order. */
+export function layoutCommand(change: Partial<Record<Member, number>> = {}, index = 0): string {
+  const { size, ...offsets } = binaryLayout;
+  const members = Object.entries({ ...LAYOUT, ...change });
+  const words = Array<number>(size / 2).fill(0);
+  for (const [name, value] of members) words[offsets[name as Member] / 2] = value;
+  return `layout ${index} ${words.join(' ')}`;
+}
+
+const offset = (name: keyof typeof LAYOUT) => LAYOUT[name] ?? 0;
+
+function structure(
+  size: number,
+  members: readonly (readonly [at: number, value: bigint | number])[],
+): Buffer {
+  const bytes = Buffer.alloc(size, 0xa5);
+  for (const [at, value] of members) bytes.writeBigUInt64LE(BigInt(value), at);
+  return bytes;
+}
+
+interface Arguments {
+  readonly rdi?: bigint;
+  readonly rsi?: bigint;
+  readonly rdx?: bigint;
+  /** Upper half of the cookie. */
+  readonly datum?: number;
+}
+
+export const probe = (program: string, { rdi = 0n, rsi = 0n, rdx = 0n, datum = 0 }: Arguments = {}) =>
+  `probe ${program} ${BigInt(datum) << 32n} ${rdi} ${rsi} ${rdx}`;
+
+/** A task with this id is made; `register`: by its number in x86 encodings, and by its name. */
+export const newTask = (id: number | bigint, [number, name] = [3, 'bx'] as readonly [number, string]) =>
+  `${probe('tokio_task_new', { datum: number })} ${name}=${id}`;
+
+export interface CallOptions {
+  readonly method?: number;
+  readonly scheme?: 'none' | 'http' | 'https' | 'other';
+  readonly authority?: string;
+  readonly path?: string;
+  /** Headers, and how many the HeaderMap has room for. */
+  readonly headers?: readonly [length: number, capacity: number];
+  /** Number of the call whose path text this one shares. */
+  readonly pathOf?: number;
+  /** Number of the call whose entries' memory this one has. */
+  readonly entriesOf?: number;
+}
+
+const SCHEME_BYTES = { none: [0, 0xa5], http: [1, 0], https: [1, 1], other: [2, 0] } as const;
+
+const place = (id: number, page: number) =>
+  0x5500_0000_0000n + BigInt(id) * 0x10_0000n + BigInt(page) * 0x1000n;
+const connectionKey = (connection: number) => 0x5600_0000_0e28n + BigInt(connection) * 0x1000n;
+const pathAt = (id: number, options: CallOptions) => place(options.pathOf ?? id, 2);
+const entriesAt = (id: number, options: CallOptions) => place(options.entriesOf ?? id, 3);
+
+function request(id: number, options: CallOptions): Buffer {
+  const { method = 1, scheme = 'http', authority = 'h', path = '/x', headers = [1, 8] } = options;
+  const bytes = structure(0x100, [
+    ...[
+      [offset('requestAuthority'), place(id, 1)] as const,
+      [offset('requestAuthority') + 8, authority.length] as const,
+    ],
+    ...[
+      [offset('requestPath'), pathAt(id, options)] as const,
+      [offset('requestPath') + 8, path.length] as const,
+    ],
+    [offset('requestEntries'), entriesAt(id, options)],
+    ...[
+      [offset('requestEntriesLength'), headers[0]] as const,
+      [offset('requestEntriesCapacity'), headers[1]] as const,
+    ],
+  ]);
+  bytes.set([method], offset('requestMethod'));
+  bytes.set(SCHEME_BYTES[scheme], offset('requestScheme'));
+  return bytes;
+}
+
+const text = (value: string) => Buffer.from(value, 'latin1');
+
+/** An http::Request in memory. `id` is for these helpers: the kernel side counts calls by itself. */
+export const requestMemory = (id: number, options: CallOptions = {}): string[] => [
+  memory(place(id, 0), request(id, options)),
+  memory(place(id, 1), text(options.authority ?? 'h')),
+  ...(options.pathOf === undefined ? [memory(place(id, 2), text(options.path ?? '/x'))] : []),
+];
+
+/** The request is given to hyper's client. */
+export const call = (id: number, options: CallOptions = {}): string[] => [
+  ...requestMemory(id, options),
+  probe('hyper_client_call', { rsi: place(id, 0) }),
+];
+
+/** As above; the probed function is given the Uri inside the request. */
+export const callByUri = (id: number, options: CallOptions = {}): string[] => [
+  ...requestMemory(id, options),
+  probe('hyper_client_call', { rsi: place(id, 0) + BigInt(URI), datum: URI }),
+];
+
+/** Again, from another function of the client, which has the request elsewhere. */
+export const callAgain = (id: number, options: CallOptions = {}): string[] => [
+  memory(place(id, 9), request(id, options)),
+  probe('hyper_client_call', { rsi: place(id, 9) }),
+];
+
+/** hyper's connection encodes the head. With Host, a HeaderMap that was full has its entries elsewhere. */
+export function encode(id: number, options: CallOptions = {}, connection = 1): string[] {
+  const [length, capacity] = options.headers ?? [1, 8];
+  const entries = length < capacity ? entriesAt(id, options) : place(id, 8);
+  const path = options.path === '/' ? 0x5000n : pathAt(id, options);
+  const head = structure(0x100, [
+    ...[[offset('clientHeadEntries'), entries] as const, [offset('clientHeadPath'), path] as const],
+  ]);
+  const message = structure(0x40, [
+    ...[[offset('clientEncodeHead'), place(id, 5)] as const],
+    [offset('clientEncodeReqMethod'), connectionKey(connection)],
+  ]);
+  const list = [memory(place(id, 5), head), memory(place(id, 4), message)];
+  return [...list, probe('hyper_client_encode', { rsi: place(id, 4) })];
+}
+
+/** hyper's connection looks at what it has read. */
+export function parse(bytes: string, connection = 1): string[] {
+  const at = 0x5700_0000_0000n;
+  const buffer = structure(0x20, [
+    ...[
+      [offset('bytesMutPointer'), at + 0x2000n] as const,
+      [offset('bytesMutLength'), bytes.length] as const,
+    ],
+  ]);
+  const context = structure(0x40, [[offset('clientParseReqMethod'), connectionKey(connection)]]);
+  const list = [memory(at, buffer), memory(at + 0x1000n, context), memory(at + 0x2000n, text(bytes))];
+  return [...list, probe('hyper_client_parse', { rsi: at, rdx: at + 0x1000n })];
+}
+
+const STATES = { waiting: 4, returned: 1, panicked: 2, fresh: 0 } as const;
+
+export interface DropOptions extends CallOptions {
+  /** Where the future holds the path's pointer, and how large it is. */
+  readonly at?: number;
+  readonly size?: number;
+  readonly stateAt?: number;
+}
+
+/** The future of a call is dropped. */
+export function drop(id: number, state: keyof typeof STATES, options: DropOptions = {}): string[] {
+  const { at = 0x128, size = 0x600, stateAt = FUTURE_STATE } = options;
+  const future = structure(size, [[at, pathAt(id, options)]]);
+  future.set([STATES[state]], FUTURE_STATE);
+  const rdi = place(id, 6);
+  return [memory(rdi, future), probe('hyper_client_drop', { rdi, datum: stateAt })];
+}
+
+const urlRequest = (id: number) => structure(0x80, [[REQUEST_URL, place(id, 2)]]);
+
+/** reqwest::blocking hands a request over; `execute`: its own thread has it. */
+export const blockingCall = (id: number): string[] => [
+  memory(place(id, 10), urlRequest(id)),
+  probe('reqwest_blocking_call', { rsi: place(id, 10), datum: REQUEST_URL }),
+];
+export const execute = (id: number): string[] => [
+  memory(place(id, 11), urlRequest(id)),
+  probe('reqwest_execute', { rdx: place(id, 11), datum: REQUEST_URL }),
+];
+
+export const clientError = probe('reqwest_error');
+
+/** A connect begins, ends well, or fails. */
+export const connecting = (socket = 1) => `state ${socket} 2`;
+export const connected = (socket = 1) => `state ${socket} 1`;
+export const refused = (errno: number, socket = 1) => `state ${socket} 7 ${errno}`;
+
+export const inTask = (task: number) => thread(1, task);
