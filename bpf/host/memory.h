@@ -24,6 +24,12 @@ static __u64 host_map_at(__u64 base, const void *bytes, __u64 size) {
   return base;
 }
 
+static struct region *host_region_at(__u64 base) {
+  for (int i = 0; i < host_region_count; i++)
+    if (host_regions[i].base == base) return &host_regions[i];
+  return 0;
+}
+
 static __u64 host_map_user(const void *bytes, __u64 size) {
   __u64 base = host_next_address;
   host_next_address += (size + 0x1fff) & ~0xfffULL; // at least a page stays unmapped

@@ -49,7 +49,7 @@ static __u64 number(void) { return strtoull(word(), 0, 10); }
 static __u8 *bytes_of_word(__u32 *size) {
   char *text = word();
   __u32 n = *text == '-' ? 0 : strlen(text) / 2;
-  __u8 *bytes = malloc(n + 1);
+  __u8 *bytes = malloc(n ? n : 1);
   for (__u32 i = 0; i < n; i++) bytes[i] = digit_of(text[2 * i]) << 4 | digit_of(text[2 * i + 1]);
   *size = n;
   return bytes;
@@ -135,6 +135,13 @@ static void memory_command(void) {
   __u64 address = number();
   __u32 size = 0;
   __u8 *bytes = bytes_of_word(&size);
+  struct region *known = host_region_at(address);
+  if (known) {
+    free(known->bytes);
+    known->bytes = bytes;
+    known->size = size;
+    return;
+  }
   host_map_at(address, bytes, size);
   lasting_regions = host_region_count;
   free(bytes);
