@@ -31,6 +31,7 @@ export interface Tree {
   readonly problems: string[];
 }
 
+const END_REASON = 'otel_rust.end_reason';
 const SERVER = 2;
 const CLIENT = 3;
 /** Both ends of a span are read from one clock. */
@@ -143,8 +144,12 @@ function compareCalls(
       for (const text of callProblems(last, { ...call, resends: spans.length - 1 })) say(text);
     return;
   }
+  // Of calls with one allocation for their URL it can't be told whose response came; the agent must then say so.
+  const shared = shape === 'twin' || shape === 'shareduri';
   for (const span of spans) {
-    for (const text of [...callProblems(span, call), ...timeProblems(span, call, server)]) say(text);
+    const unseen = shared && span.attributes[END_REASON] === 'response_not_seen';
+    const judged = unseen ? { ...call, end: { reason: 'response_not_seen' } } : call;
+    for (const text of [...callProblems(span, judged), ...timeProblems(span, call, server)]) say(text);
   }
 }
 
@@ -186,12 +191,12 @@ function endAttributes(end: CallEnd): Record<string, AttributeValue | undefined>
     return {
       'http.response.status_code': end.status,
       'error.type': end.status >= 400 ? `${end.status}` : undefined,
-      'otel_rust.end_reason': undefined,
+      [END_REASON]: undefined,
     };
   return {
     'http.response.status_code': undefined,
     'error.type': 'error' in end ? end.error : undefined,
-    'otel_rust.end_reason': 'error' in end ? end.error : end.reason,
+    [END_REASON]: 'error' in end ? end.error : end.reason,
   };
 }
 
