@@ -106,17 +106,65 @@ static __always_inline void remove_call(__u32 tgid, __u64 pointer) {
   bpf_map_delete_elem(&calls, &key);
 }
 
-// A Uri that is cloned for each request has one text: of two calls at a time none knows its connection. They end
-// as their callers see it, without a status. Counts go astray where a call ends unwritten: they hold for a while.
+// A Uri that is cloned for each request has one text. Calls that wait under it at a time are kept by their
+// numbers, which are no pointers, and the text leads to a mark. Where nothing tells them apart later, they end as
+// their callers see it, without a status. The mark's count goes astray where a call ends unwritten: it holds for a
+// while.
 #define SHARED_NS 10000000000ULL
 
-static __always_inline void share_call(struct client_call *c) {
-  c->pending = PENDING_SHARED;
-  __sync_fetch_and_add(&c->sharers, 1);
+static __always_inline int is_shared(const struct open_call *o) { return o->key == o->id; }
+
+static __always_inline void keep_by_number(__u32 tgid, const struct client_call *c) {
+  struct library_key key = {.pointer = c->place.id, .tgid = tgid};
+  if (bpf_map_update_elem(&calls, &key, c, BPF_ANY)) count(COUNTER_MAP_FULL);
+  if (c->place.slot >= CALL_SLOTS) return;
+  struct caller *owner = caller_of(tgid, c->place.caller);
+  if (!owner) return;
+  struct open_call *o = &owner->calls[c->place.slot & (CALL_SLOTS - 1)];
+  if (o->id == c->place.id) o->key = o->id;
 }
 
-static __always_inline void unshare_call(struct client_call *c, __u32 tgid, __u64 pointer) {
-  if (__sync_fetch_and_add(&c->sharers, -1) <= 1) remove_call(tgid, pointer);
+static __always_inline void share_call(__u32 tgid, struct client_call *mark, const struct client_call *c) {
+  if (mark->pending != PENDING_SHARED) keep_by_number(tgid, mark);
+  mark->pending = PENDING_SHARED;
+  __sync_fetch_and_add(&mark->sharers, 1);
+  keep_by_number(tgid, c);
+}
+
+static __always_inline void unshare_call(struct client_call *mark, __u32 tgid, __u64 path) {
+  if (__sync_fetch_and_add(&mark->sharers, -1) <= 1) remove_call(tgid, path);
+}
+
+struct shared_search {
+  struct caller *c;
+  __u64 path;
+  __u64 id; // the lowest
+  __u64 slot;
+};
+
+static long search_shared(__u32 index, struct shared_search *f) {
+  struct open_call *o = &f->c->calls[index & (CALL_SLOTS - 1)];
+  if (!(f->c->open >> (index & (CALL_SLOTS - 1)) & 1) || o->path != f->path || !is_shared(o)) return 0;
+  if (f->id && f->id < o->id) return 0;
+  f->id = o->id;
+  f->slot = index;
+  return 0;
+}
+
+static __always_inline void link_shared_call(__u32 tgid, struct caller *c, struct client_call *mark, __u64 path,
+                                             __u64 entries) {
+  struct shared_search f = {.c = c, .path = path};
+  bpf_loop(CALL_SLOTS, search_shared, &f, 0);
+  struct client_call *found = f.id ? find_call(tgid, f.id) : 0;
+  if (!found) return;
+  struct client_call copy = *found;
+  copy.pending = PENDING_NONE;
+  copy.sharers = 1;
+  remove_call(tgid, f.id);
+  struct library_key key = {.pointer = entries, .tgid = tgid};
+  if (bpf_map_update_elem(&calls, &key, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+  c->calls[f.slot & (CALL_SLOTS - 1)].key = entries;
+  unshare_call(mark, tgid, path);
 }
 
 // The call whose head the current task has encoded last and not yet written. PENDING_UNKNOWN: hyper has, for a
@@ -124,7 +172,7 @@ static __always_inline void unshare_call(struct client_call *c, __u32 tgid, __u6
 static __always_inline struct client_call *pending_call(__u32 tgid, __u64 task) {
   struct task_key key = {.task = caller_key(task), .tgid = tgid};
   struct client_call *c = bpf_map_lookup_elem(&drivers, &key);
-  return c && c->pending ? c : 0;
+  return c && c->pending != PENDING_NONE ? c : 0;
 }
 
 static __always_inline void fill_call_ids(struct event_request *r, const struct client_call *c) {
@@ -141,13 +189,12 @@ static __always_inline void connect_begins(__u32 tgid, __u64 task) {
   if (c) c->connects++;
 }
 
-static __always_inline void connect_ends(__u32 tgid, __u64 task, int error, __u16 port) {
+static __always_inline void connect_ends(__u32 tgid, __u64 task, int established, int error,
+                                         __u16 port) {
   struct caller *c = caller_here(tgid, task);
   if (!c) return;
-  if (!error) {
-    c->established++;
-    return;
-  }
+  if (established) c->established++;
+  if (!error) return;
   c->connect_error = error;
   c->connect_port = port;
 }

@@ -3,8 +3,9 @@
 
 #define COOKIE_LAYOUT 0xffffffff
 
-// What the site's plan says beside its layout.
-static __always_inline __u32 datum_of(struct pt_regs *ctx) { return bpf_get_attach_cookie(ctx) >> COOKIE_DATUM_SHIFT; }
+static __always_inline __u32 offset_of(struct pt_regs *ctx) {
+  return bpf_get_attach_cookie(ctx) >> COOKIE_OFFSET_SHIFT & 0xffff;
+}
 
 static __always_inline struct binary_layout *layout_of(__u64 cookie) {
   __u32 index = cookie & COOKIE_LAYOUT;
@@ -42,6 +43,10 @@ static __always_inline __u64 register_value(const struct pt_regs *ctx, __u32 num
   }
 }
 
+static __always_inline __u64 register_of(struct pt_regs *ctx) {
+  return register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT);
+}
+
 // ---- tasks ----
 
 // A task is made: it works for what its maker works for.
@@ -50,7 +55,7 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   __u8 orphan;
   struct target *target = current_target(&tgid);
   if (!target || !(target->flags & TARGET_CONTEXTS)) return;
-  struct task_key key = {.task = register_value(ctx, datum_of(ctx)), .tgid = tgid};
+  struct task_key key = {.task = register_of(ctx), .tgid = tgid};
   if (!key.task) return; // the counter has wrapped: the next one is taken
   __u64 task = current_task_id(target);
   __u64 maker = caller_key(task);
@@ -152,7 +157,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     submit(e, sizeof *e + size);
   }
   if (same && key.pointer == path && c.since - same->since < SHARED_NS) {
-    share_call(same);
+    share_call(tgid, same, &c);
     return;
   }
   c.sharers = 1;
@@ -167,8 +172,28 @@ static __always_inline void client_call(struct pt_regs *ctx) {
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
-  begin_call(s, target, layout, tgid, ctx->si - datum_of(ctx));
+  begin_call(s, target, layout, tgid, ctx->si - offset_of(ctx));
   scratch_give(s);
+}
+
+// A request is handed to its connection, in the task that polls the call: all headers are there. Of calls that
+// share a path the task's oldest is taken; two of one task differ in nothing but when they began.
+static __always_inline void client_send(struct pt_regs *ctx) {
+  __u32 tgid;
+  struct target *target = current_target(&tgid);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
+  if (!l) return;
+  __u64 entries = 0, path = 0;
+  if (bpf_probe_read_user(&path, 8, (void *)(ctx->dx + l->request_path)) ||
+      bpf_probe_read_user(&entries, 8, (void *)(ctx->dx + l->request_entries))) {
+    count(COUNTER_READ_FAILED);
+    return;
+  }
+  struct client_call *marker = find_call(tgid, path);
+  if (!marker || marker->pending != PENDING_SHARED) return;
+  struct caller *c = caller_here(tgid, caller_key(current_task_id(target)));
+  if (c) link_shared_call(tgid, c, marker, path, entries);
 }
 
 // ---- the connection's side ----
@@ -249,8 +274,13 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
   remove_call(tgid, pointer);
   int library = target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
-  if (library) library_client_request(&key, &copy, task);
-  else if (copy.scheme != SCHEME_HTTPS) leave_pending(tgid, task, &copy, PENDING_CALL);
+  if (library) {
+    library_client_request(&key, &copy, task);
+    copy.path = key.pointer;
+    leave_pending(tgid, task, &copy, PENDING_TLS);
+  } else if (copy.scheme != SCHEME_HTTPS) {
+    leave_pending(tgid, task, &copy, PENDING_CALL);
+  }
 }
 
 static __always_inline void put_thread_addresses(struct event_client_response *e, __u64 task) {
@@ -359,7 +389,7 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   e.header.connection = o->id;
   e.header.task = task;
   e.state = state;
-  e.written = !waiting;
+  e.written = !waiting || is_shared(o); // of a shared one nobody knows
   e.given_up = c->given_up;
   e.spawned = c->spawned;
   e.connects = c->connects;
@@ -367,7 +397,7 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   e.connect_error = c->connect_error;
   e.connect_port = c->connect_port;
   submit(&e, sizeof e);
-  if (waiting) remove_call(tgid, o->key);
+  if (waiting && call->pending != PENDING_SHARED) remove_call(tgid, o->key);
   c->given_up = 0;
 }
 
@@ -393,7 +423,7 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
   }
   struct scratch *s = scratch_take();
   if (!s) return;
-  call_ends(c, s, tgid, task, ctx->di, datum_of(ctx));
+  call_ends(c, s, tgid, task, ctx->di, offset_of(ctx));
   scratch_give(s);
 }
 
@@ -407,8 +437,8 @@ static __always_inline void client_error(void) {
 
 // ---- blocking clients: from the calling thread to the one that makes the request ----
 
-static __always_inline int handoff_key(struct pt_regs *ctx, __u64 request, struct library_key *key) {
-  return !bpf_probe_read_user(&key->pointer, 8, (void *)(request + datum_of(ctx)));
+static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *key) {
+  return !bpf_probe_read_user(&key->pointer, 8, (void *)(register_of(ctx) + offset_of(ctx)));
 }
 
 static __always_inline void blocking_call(struct pt_regs *ctx) {
@@ -417,7 +447,7 @@ static __always_inline void blocking_call(struct pt_regs *ctx) {
   struct target *target = current_target(&tgid);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   struct library_key key = {.tgid = tgid};
-  if (!handoff_key(ctx, ctx->si, &key)) return;
+  if (!handoff_key(ctx, &key)) return;
   struct context *parent = current_context(tgid, current_task_id(target), &orphan);
   if (!parent) {
     bpf_map_delete_elem(&handoffs, &key);
@@ -434,7 +464,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   struct target *target = current_target(&tgid);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   struct library_key key = {.tgid = tgid};
-  if (!handoff_key(ctx, ctx->dx, &key)) return;
+  if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);
   struct task_key own = {.task = task, .tgid = tgid};
   struct context *handed = bpf_map_lookup_elem(&handoffs, &key), *current = 0;
@@ -463,6 +493,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
 
 GUARDED(tokio_task_new, task_new(ctx))
 GUARDED(hyper_client_call, client_call(ctx))
+GUARDED(hyper_client_send, client_send(ctx))
 GUARDED(hyper_client_encode, client_encode(ctx))
 GUARDED(hyper_client_parse, client_parse(ctx))
 GUARDED(hyper_client_drop, client_drop(ctx))

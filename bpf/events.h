@@ -240,10 +240,11 @@ struct binary_layout {
 };
 _Static_assert(sizeof(struct binary_layout) == 52, "ABI");
 
-// Upper half of an attach cookie, the lower one is the layout. tokio_task_new: the register that holds the new
-// id, by its number in x86 encodings. In bytes: hyper_client_call: how far behind the request's start rsi points;
-// hyper_client_drop: where in the future its state is, 0xffff when unknown; reqwest_*: where in the request the
-// pointer of its URL's text is.
-#define COOKIE_DATUM_SHIFT 32
+// An attach cookie: the layout's number, an offset of 16 bits, a register by its number in x86 encodings.
+// tokio_task_new: the register holds the new id. reqwest_*: it points to the request, in which the pointer of the
+// URL's text is at the offset. hyper_client_call: rsi points so far behind the request's start. hyper_client_drop:
+// where in the future its state is, 0xffff when unknown.
+#define COOKIE_OFFSET_SHIFT 32
+#define COOKIE_REGISTER_SHIFT 48
 
 enum sampler { SAMPLER_OFF = 0, SAMPLER_ON = 1, SAMPLER_RATIO = 2 };

@@ -155,7 +155,7 @@ __noinline int client_request(struct scratch *s, struct connection *c) {
   call->pending = PENDING_NONE;
   if (pending == PENDING_UNKNOWN) return unlinked_request(s, c, 1);
   __builtin_memset(&c->call, 0, sizeof c->call);
-  if (pending == PENDING_SHARED) return 0;
+  if (pending != PENDING_CALL) return 0;
   c->call = call->place;
   fill_call_ids(&s->request, call);
   if (call->sampled) submit_client_request(s, capture_client_heads);

@@ -62,6 +62,7 @@ struct connection {
   __u64 head_start_ns;
   __u64 task; // the task that has read (client: written) the last request, or that connects
   struct call_place call; // client: of the last request
+  __u64 library;          // client under TLS: the connection's pointer, see library_key
   __u64 sampled; // bit `sequence % 64`
   __u64 heads;   // HEAD requests, likewise
   struct half rx;
@@ -191,12 +192,12 @@ struct library_connection {
 };
 
 // In `drivers`: whose head is encoded, but not yet written.
-enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN, PENDING_SHARED };
+enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN, PENDING_SHARED, PENDING_TLS };
 
 // A request on its way from its caller to a connection.
 struct client_call {
   struct call_place place;
-  __u64 path;      // pointer of the URI's path
+  __u64 path;      // pointer of the URI's path; PENDING_TLS: of the connection, as in library_key
   __u32 ids[6];    // trace id and span id
   __u32 parent[2]; // span id, 0: none
   __u8 sampled;
@@ -233,6 +234,7 @@ struct caller {
 struct client_connection {
   struct call_place call;
   __u64 id;
+  __u64 socket; // number of the socket's connection below; 0 before its first write
   __u32 sequence;
   __u8 open;
   __u8 sampled;

@@ -282,6 +282,16 @@ int BPF_PROG(socket_received, struct sock *sk, int bytes, int flags) {
   return 0;
 }
 
+// The task that has encoded a request under TLS writes it next: from then on either connection knows the other.
+static __always_inline void link_tls_client(struct connection *c, const struct client_call *call) {
+  if (!call || call->pending != PENDING_TLS) return;
+  struct library_key key = {.pointer = call->path, .tgid = c->tgid};
+  struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
+  if (!l) return;
+  l->socket = c->id;
+  c->library = key.pointer;
+}
+
 #define MAX_LOOKS 16
 
 // Says what a connection is by the first bytes written to it. One whose beginning was not seen may turn out to
@@ -315,6 +325,8 @@ int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
     if (!find_buffers(&m.buffers)) return 0;
     classify_write(c, target, &m.buffers, bytes);
   }
+  if (c->role == ROLE_TLS && !c->library && target->flags & TARGET_CLIENT_LIBRARY)
+    link_tls_client(c, pending_call(tgid, current_task_id(target)));
   int client = c->role == ROLE_CLIENT;
   if (!client && c->role != ROLE_SERVER) return 0;
   if (!(target->flags & (client ? TARGET_CLIENT_SOCKET : TARGET_SOCKET)) || c->tx.state >= HALF_UNTIL_CLOSE) return 0;
@@ -363,7 +375,23 @@ static __always_inline void connect_state(struct sock *sk, int old_state, int ne
   }
   struct connection *c = bpf_sk_storage_get(&connections, sk, 0, 0);
   if (!c || !c->task) return;
-  connect_ends(c->tgid, c->task, new_state == TCP_CLOSE ? sk->sk_err : 0, __builtin_bswap16(sk->__sk_common.skc_dport));
+  connect_ends(c->tgid, c->task, new_state == TCP_ESTABLISHED, new_state == TCP_CLOSE ? sk->sk_err : 0,
+               __builtin_bswap16(sk->__sk_common.skc_dport));
+}
+
+// Under TLS: the open request of hyper's client above the socket gets no answer any more.
+static __always_inline void close_client(struct scratch *s, struct connection *c, int error, __u16 flags) {
+  struct library_key key = {.pointer = c->library, .tgid = c->tgid};
+  struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
+  if (!l || !l->open || l->socket != c->id) return;
+  l->open = 0;
+  if (!l->sampled) return;
+  struct event_client_response *e =
+      begin_client_response(s, EVENT_CLIENT_CLOSED, s->now, l->id, l->call.id, l->sequence);
+  e->header.tgid = c->tgid;
+  e->header.flags = flags;
+  e->error = error;
+  submit_client_response(e, 0);
 }
 
 // No byte of a response can follow once the own side is shut: FIN_WAIT1, LAST_ACK, CLOSING, CLOSE.
@@ -383,7 +411,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
   int library = close_library(c->id, &owner);
   int followed = (c->role == ROLE_SERVER && (c->received != c->answered || c->rx.state == HALF_HEAD)) ||
                  (c->role == ROLE_CLIENT && c->received != c->answered);
-  if (library || followed) {
+  if (library || followed || c->library) {
     struct task_struct *thread = bpf_get_current_task_btf();
     __u16 flags = (__u32)thread->tgid == c->tgid && thread->flags & PF_EXITING ? FLAG_EXITING : 0;
     __u64 now = bpf_ktime_get_ns();
@@ -391,6 +419,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
     if (s) {
       s->now = now;
       if (library) emit_closed(s, now, c->id, owner.id, c->tgid, owner.task, c->received, flags);
+      else if (c->library) close_client(s, c, sk->sk_err, flags);
       else report_unanswered(s, c, sk->sk_err, flags);
       scratch_give(s);
     }

@@ -1,13 +1,14 @@
 import type { Config } from '../config.ts';
 import {
   binaryLayout,
+  COOKIE_OFFSET_SHIFT,
   COOKIE_REGISTER_SHIFT,
   fileKey,
   SAMPLER,
   TARGET_FLAG,
   target,
 } from '../events/layout.ts';
-import type { Plan, ProgramName, Tier } from '../plan/plan.ts';
+import type { Plan, ProbeSite, ProgramName, Tier } from '../plan/plan.ts';
 import type { KernelFileKey } from '../process/file-key.ts';
 
 /** Values for the constants of bpf/maps.h. */
@@ -95,8 +96,6 @@ function writersAreCallers(plan: Plan): boolean {
   return !plan.libraries.some(({ name }) => name === 'hyper');
 }
 
-const UNKNOWN_OFFSET = 0xffff;
-
 /** `struct binary_layout`; zero for what the plan has no probes for. */
 export function encodeLayout({ layout, routeTable, clientLayout }: Plan): Buffer {
   const value = Buffer.alloc(binaryLayout.size);
@@ -132,9 +131,7 @@ export function encodeLayout({ layout, routeTable, clientLayout }: Plan): Buffer
     put(binaryLayout.requestEntries, clientLayout.requestEntries);
     put(binaryLayout.requestEntriesLength, clientLayout.requestEntriesLength);
     put(binaryLayout.requestEntriesCapacity, clientLayout.requestEntriesCapacity);
-    put(binaryLayout.requestUrl, clientLayout.requestUrl ?? 0);
   }
-  put(binaryLayout.futureState, clientLayout?.futureState ?? UNKNOWN_OFFSET);
   return value;
 }
 
@@ -166,7 +163,11 @@ export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>
   };
 }
 
-/** Cookie of a uprobe: the layout, and in the upper half the register that holds a site's datum. */
-export function probeCookie(layoutIndex: number, register = 0): bigint {
-  return (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) | BigInt(layoutIndex);
+/** Cookie of a uprobe: the layout, and what the site's plan says beside it. */
+export function probeCookie(layoutIndex: number, { register = 0, offset = 0 }: SiteData = {}): bigint {
+  const above =
+    (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) | (BigInt(offset) << BigInt(COOKIE_OFFSET_SHIFT));
+  return above | BigInt(layoutIndex);
 }
+
+type SiteData = Pick<ProbeSite, 'register' | 'offset'>;

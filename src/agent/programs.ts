@@ -189,9 +189,9 @@ export class Programs implements Disposable {
       for (const program of programs) {
         const sites = plan.probes.filter((probe) => probe.program === program);
         if (sites.length === 0) continue;
-        const uprobes = sites.map(({ fileOffset, register }) => ({
-          offset: fileOffset,
-          cookie: probeCookie(layoutIndex, register),
+        const uprobes = sites.map((site) => ({
+          offset: site.fileOffset,
+          cookie: probeCookie(layoutIndex, site),
         }));
         links.push(this.#tracing.kernel.attachUprobes(program, path, uprobes));
       }

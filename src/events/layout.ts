@@ -5,7 +5,8 @@ export const ROUTE_TEXT = 256;
 export const CAPTURE_SIZE = 4096;
 export const CALL_AUTHORITY = 256;
 export const CALL_PATH = 1024;
-export const COOKIE_DATUM_SHIFT = 32;
+export const COOKIE_OFFSET_SHIFT = 32;
+export const COOKIE_REGISTER_SHIFT = 48;
 
 /** enum event_kind */
 export const EVENT_KIND = {

@@ -29,6 +29,7 @@ export const PROGRAMS = [
   'axum_set_matched_path',
   'tokio_task_new',
   'hyper_client_call',
+  'hyper_client_send',
   'hyper_client_encode',
   'hyper_client_parse',
   'hyper_client_drop',
@@ -58,7 +59,7 @@ export interface ProbeSite {
   /**
    * Bytes. `hyper_client_call`: how far behind the start of the request's head rsi points; `hyper_client_drop`: where in
    * the future its state is, 0xffff when unknown; `reqwest_blocking_call` and `reqwest_execute`: where in their
-   * request the pointer of the URL's text is.
+   * request, which `register` points to, the pointer of the URL's text is.
    */
   readonly offset?: number;
   readonly evidence: string;
