@@ -144,13 +144,22 @@ function compareCalls(
       for (const text of callProblems(last, { ...call, resends: spans.length - 1 })) say(text);
     return;
   }
-  // Of calls with one allocation for their URL it can't be told whose response came; the agent must then say so.
-  const shared = shape === 'twin' || shape === 'shareduri';
   for (const span of spans) {
-    const unseen = shared && span.attributes[END_REASON] === 'response_not_seen';
-    const judged = unseen ? { ...call, end: { reason: 'response_not_seen' } } : call;
+    const judged = { ...call, end: tolerated(span, call, shape) };
     for (const text of [...callProblems(span, judged), ...timeProblems(span, call, server)]) say(text);
   }
+}
+
+/** The span's own end where it may be that one, else the call's. */
+function tolerated(span: Span, call: Call, shape: string): CallEnd {
+  // Of calls with one allocation for their URL it can't be told whose response came; the agent must then say so.
+  const unseen = span.attributes[END_REASON] === 'response_not_seen';
+  if ((shape === 'twin' || shape === 'shareduri') && unseen) return { reason: 'response_not_seen' };
+  // After FIN the client still says good-bye in TLS, to which a server that is gone answers with RST.
+  const reset = span.attributes['error.type'] === 'connection_reset';
+  return shape === 'close' && call.url.startsWith('https:') && reset
+    ? { error: 'connection_reset' }
+    : call.end;
 }
 
 function parentProblem(
