@@ -185,6 +185,7 @@ static program *program_named(const char *name) {
   if (!strcmp(name, #function)) return function;
   PROGRAM(tokio_task_new)
   PROGRAM(hyper_client_call)
+  PROGRAM(hyper_client_send)
   PROGRAM(hyper_client_encode)
   PROGRAM(hyper_client_parse)
   PROGRAM(hyper_client_drop)

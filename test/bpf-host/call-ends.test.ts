@@ -213,6 +213,11 @@ ends(
   [CALL(1), 'end 1 suspended connects 1'],
 );
 ends(
+  'given up while connecting: closed without error',
+  [...call(1), connecting(5), 'state 5 7 0', ...drop(1, 'returned')],
+  [CALL(1), 'end 1 returned connects 1'],
+);
+ends(
   'a connection of another task is none of its',
   [...call(1), inTask(8), connecting(5), refused(111, 5), inTask(7), ...drop(1, 'waiting')],
   [CALL(1), 'end 1 suspended'],
@@ -229,6 +234,14 @@ ends(
   'the client gives up: told once',
   [...call(1), ...call(2), clientError, ...drop(1, 'waiting'), ...drop(2, 'waiting')],
   [CALL(1), CALL(2), 'end 1 suspended given-up', 'end 2 suspended'],
+);
+ends(
+  'an error of an answered call is not the next one’s',
+  [
+    ...[...call(1), ...written(1), ...responded(), clientError, ...drop(1, 'returned')],
+    ...[...call(2), ...drop(2, 'waiting')],
+  ],
+  [CALL(1), '#2 => 0 call 1', '#2 <= 0 200 call 1', CALL(2), 'end 2 suspended'],
 );
 ends(
   'an error of another task is none of its',

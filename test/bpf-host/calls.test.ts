@@ -148,54 +148,6 @@ test('without TARGET_CALLS the probes say nothing, and the socket tells', () => 
   ]);
 });
 
-// ---- one Uri for several calls ----
-
-const shared = (id: number) => ({ ...NONE, pathOf: 1, id });
-
-inRequest(
-  'of two calls at once neither has a status; a later one has',
-  [
-    ...[...call(1, NONE), ...call(2, shared(2)), ...written(1, NONE), ...responded()],
-    ...[...written(2, shared(2), 101), ...responded(OK, 101), ...drop(1, 'returned', NONE)],
-    ...[...drop(2, 'returned', shared(2)), ...call(3, shared(3)), ...written(3, shared(3)), ...responded()],
-  ],
-  [
-    ...['call 1 GET http://h/x in /a', 'call 2 GET http://h/x in /a'],
-    ...['end 1 returned written', 'end 2 returned written'],
-    ...['call 3 GET http://h/x in /a', '#2 => 1 call 3', '#2 <= 1 200 call 3', 'CALL_UNLINKED 2'],
-  ],
-);
-inRequest(
-  'one after the other both have',
-  [
-    ...[...call(1, NONE), ...written(1, NONE), ...call(2, shared(2)), ...responded()],
-    ...[...written(2, shared(2)), ...responded()],
-  ],
-  [
-    ...['call 1 GET http://h/x in /a', '#2 => 0 call 1', 'call 2 GET http://h/x in /a', '#2 <= 0 200 call 1'],
-    ...['#2 => 1 call 2', '#2 <= 1 200 call 2'],
-  ],
-);
-inRequest(
-  'an old one that was never written is not waited for',
-  [
-    ...[...call(1, NONE), 'set host_clock 20000000000', ...call(2, shared(2)), ...written(2, shared(2))],
-    ...responded(),
-  ],
-  ['call 1 GET http://h/x in /a', ...linked(2)],
-);
-inRequest(
-  'with room in their HeaderMaps they are told apart',
-  [
-    ...[...call(1), ...call(2, { pathOf: 1 }), ...written(2, { pathOf: 1 }, 101), ...written(1)],
-    ...[...responded(), ...responded(OK, 101)],
-  ],
-  [
-    ...['call 1 GET http://h/x in /a', 'call 2 GET http://h/x in /a', '#2 => 0 call 2', '#3 => 0 call 1'],
-    ...['#3 <= 0 200 call 1', '#2 <= 0 200 call 2'],
-  ],
-);
-
 // ---- under TLS ----
 
 const secure = (id = 1) => [`call ${id} GET https://h/x in /a`, `=> 0 tls call ${id}`, `<= 0 200 call ${id}`];
@@ -258,6 +210,26 @@ inRequest(
   'plaintext is left to the socket',
   [...call(1), ...written(1), ...parsed(), ...responded(), ...parsed()],
   linked(),
+);
+
+const hello = onConnection(send('\x16\x03\x01\x02', { socket: 100 }), recv('\x16\x03\x03', { socket: 100 }));
+const record = onConnection(send('\x17\x03\x03', { socket: 100 }));
+
+inRequest(
+  'the socket’s end is the end of an open request',
+  [...hello, ...call(1, HTTPS), ...encoded(1), ...record, 'state 100 7 104', ...drop(1, 'returned')],
+  [
+    ...['call 1 GET https://h/x in /a', '#3 => 0 tls call 1', '#3 client closed 1 errno 104 call 1'],
+    'end 1 returned written',
+  ],
+);
+inRequest(
+  'not of an answered one, nor of one above another socket',
+  [
+    ...[...hello, ...call(1, HTTPS), ...encoded(1), ...record, ...parsed()],
+    ...[send('\x16\x03\x01\x02', { socket: 101 }), 'state 101 7 104', 'state 100 7 104'],
+  ],
+  ['call 1 GET https://h/x in /a', '#3 => 0 tls call 1', '#3 <= 0 200 call 1'],
 );
 
 test('where the library is the source for plaintext too, the socket is silent', () => {

@@ -1,4 +1,4 @@
-import { binaryLayout } from '../../src/events/layout.ts';
+import { binaryLayout, COOKIE_OFFSET_SHIFT, COOKIE_REGISTER_SHIFT } from '../../src/events/layout.ts';
 import { memory, thread } from './driver.ts';
 
 type Member = Exclude<keyof typeof binaryLayout, 'size'>;
@@ -39,7 +39,7 @@ export function layoutCommand(change: Partial<Record<Member, number>> = {}, inde
   return `layout ${index} ${words.join(' ')}`;
 }
 
-const offset = (name: keyof typeof LAYOUT) => LAYOUT[name] ?? 0;
+const at = (name: keyof typeof LAYOUT) => LAYOUT[name] ?? 0;
 
 function structure(
   size: number,
@@ -54,16 +54,21 @@ interface Arguments {
   readonly rdi?: bigint;
   readonly rsi?: bigint;
   readonly rdx?: bigint;
-  /** Upper half of the cookie. */
-  readonly datum?: number;
+  /** Of the cookie: an offset in bytes, and a register by its number in x86 encodings. */
+  readonly offset?: number;
+  readonly register?: number;
 }
 
-export const probe = (program: string, { rdi = 0n, rsi = 0n, rdx = 0n, datum = 0 }: Arguments = {}) =>
-  `probe ${program} ${BigInt(datum) << 32n} ${rdi} ${rsi} ${rdx}`;
+export function probe(program: string, args: Arguments = {}): string {
+  const { rdi = 0n, rsi = 0n, rdx = 0n, offset = 0, register = 0 } = args;
+  const cookie =
+    (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) | (BigInt(offset) << BigInt(COOKIE_OFFSET_SHIFT));
+  return `probe ${program} ${cookie} ${rdi} ${rsi} ${rdx}`;
+}
 
 /** A task with this id is made; `register`: by its number in x86 encodings, and by its name. */
 export const newTask = (id: number | bigint, [number, name] = [3, 'bx'] as readonly [number, string]) =>
-  `${probe('tokio_task_new', { datum: number })} ${name}=${id}`;
+  `${probe('tokio_task_new', { register: number })} ${name}=${id}`;
 
 export interface CallOptions {
   readonly method?: number;
@@ -90,21 +95,18 @@ function request(id: number, options: CallOptions): Buffer {
   const { method = 1, scheme = 'http', authority = 'h', path = '/x', headers = [1, 8] } = options;
   const bytes = structure(0x100, [
     ...[
-      [offset('requestAuthority'), place(id, 1)] as const,
-      [offset('requestAuthority') + 8, authority.length] as const,
+      [at('requestAuthority'), place(id, 1)] as const,
+      [at('requestAuthority') + 8, authority.length] as const,
     ],
+    ...[[at('requestPath'), pathAt(id, options)] as const, [at('requestPath') + 8, path.length] as const],
+    [at('requestEntries'), entriesAt(id, options)],
     ...[
-      [offset('requestPath'), pathAt(id, options)] as const,
-      [offset('requestPath') + 8, path.length] as const,
-    ],
-    [offset('requestEntries'), entriesAt(id, options)],
-    ...[
-      [offset('requestEntriesLength'), headers[0]] as const,
-      [offset('requestEntriesCapacity'), headers[1]] as const,
+      [at('requestEntriesLength'), headers[0]] as const,
+      [at('requestEntriesCapacity'), headers[1]] as const,
     ],
   ]);
-  bytes.set([method], offset('requestMethod'));
-  bytes.set(SCHEME_BYTES[scheme], offset('requestScheme'));
+  bytes.set([method], at('requestMethod'));
+  bytes.set(SCHEME_BYTES[scheme], at('requestScheme'));
   return bytes;
 }
 
@@ -126,7 +128,7 @@ export const call = (id: number, options: CallOptions = {}): string[] => [
 /** As above; the probed function is given the Uri inside the request. */
 export const callByUri = (id: number, options: CallOptions = {}): string[] => [
   ...requestMemory(id, options),
-  probe('hyper_client_call', { rsi: place(id, 0) + BigInt(URI), datum: URI }),
+  probe('hyper_client_call', { rsi: place(id, 0) + BigInt(URI), offset: URI }),
 ];
 
 /** Again, from another function of the client, which has the request elsewhere. */
@@ -135,17 +137,23 @@ export const callAgain = (id: number, options: CallOptions = {}): string[] => [
   probe('hyper_client_call', { rsi: place(id, 9) }),
 ];
 
+/** The task that polls the call hands the request to a connection, with all its headers. */
+export const sendRequest = (id: number, options: CallOptions = {}): string[] => [
+  memory(place(id, 12), request(id, options)),
+  probe('hyper_client_send', { rdx: place(id, 12) }),
+];
+
 /** hyper's connection encodes the head. With Host, a HeaderMap that was full has its entries elsewhere. */
 export function encode(id: number, options: CallOptions = {}, connection = 1): string[] {
   const [length, capacity] = options.headers ?? [1, 8];
   const entries = length < capacity ? entriesAt(id, options) : place(id, 8);
   const path = options.path === '/' ? 0x5000n : pathAt(id, options);
   const head = structure(0x100, [
-    ...[[offset('clientHeadEntries'), entries] as const, [offset('clientHeadPath'), path] as const],
+    ...[[at('clientHeadEntries'), entries] as const, [at('clientHeadPath'), path] as const],
   ]);
   const message = structure(0x40, [
-    ...[[offset('clientEncodeHead'), place(id, 5)] as const],
-    [offset('clientEncodeReqMethod'), connectionKey(connection)],
+    ...[[at('clientEncodeHead'), place(id, 5)] as const],
+    [at('clientEncodeReqMethod'), connectionKey(connection)],
   ]);
   const list = [memory(place(id, 5), head), memory(place(id, 4), message)];
   return [...list, probe('hyper_client_encode', { rsi: place(id, 4) })];
@@ -153,16 +161,13 @@ export function encode(id: number, options: CallOptions = {}, connection = 1): s
 
 /** hyper's connection looks at what it has read. */
 export function parse(bytes: string, connection = 1): string[] {
-  const at = 0x5700_0000_0000n;
+  const base = 0x5700_0000_0000n;
   const buffer = structure(0x20, [
-    ...[
-      [offset('bytesMutPointer'), at + 0x2000n] as const,
-      [offset('bytesMutLength'), bytes.length] as const,
-    ],
+    ...[[at('bytesMutPointer'), base + 0x2000n] as const, [at('bytesMutLength'), bytes.length] as const],
   ]);
-  const context = structure(0x40, [[offset('clientParseReqMethod'), connectionKey(connection)]]);
-  const list = [memory(at, buffer), memory(at + 0x1000n, context), memory(at + 0x2000n, text(bytes))];
-  return [...list, probe('hyper_client_parse', { rsi: at, rdx: at + 0x1000n })];
+  const context = structure(0x40, [[at('clientParseReqMethod'), connectionKey(connection)]]);
+  const list = [memory(base, buffer), memory(base + 0x1000n, context), memory(base + 0x2000n, text(bytes))];
+  return [...list, probe('hyper_client_parse', { rsi: base, rdx: base + 0x1000n })];
 }
 
 const STATES = { waiting: 4, returned: 1, panicked: 2, fresh: 0 } as const;
@@ -180,7 +185,7 @@ export function drop(id: number, state: keyof typeof STATES, options: DropOption
   const future = structure(size, [[at, pathAt(id, options)]]);
   future.set([STATES[state]], FUTURE_STATE);
   const rdi = place(id, 6);
-  return [memory(rdi, future), probe('hyper_client_drop', { rdi, datum: stateAt })];
+  return [memory(rdi, future), probe('hyper_client_drop', { rdi, offset: stateAt })];
 }
 
 const urlRequest = (id: number) => structure(0x80, [[REQUEST_URL, place(id, 2)]]);
@@ -188,11 +193,11 @@ const urlRequest = (id: number) => structure(0x80, [[REQUEST_URL, place(id, 2)]]
 /** reqwest::blocking hands a request over; `execute`: its own thread has it. */
 export const blockingCall = (id: number): string[] => [
   memory(place(id, 10), urlRequest(id)),
-  probe('reqwest_blocking_call', { rsi: place(id, 10), datum: REQUEST_URL }),
+  probe('reqwest_blocking_call', { rsi: place(id, 10), register: 6, offset: REQUEST_URL }),
 ];
 export const execute = (id: number): string[] => [
   memory(place(id, 11), urlRequest(id)),
-  probe('reqwest_execute', { rdx: place(id, 11), datum: REQUEST_URL }),
+  probe('reqwest_execute', { rdx: place(id, 11), register: 2, offset: REQUEST_URL }),
 ];
 
 export const clientError = probe('reqwest_error');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
+import { COOKIE_REGISTER_SHIFT, TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
 import { answer, CLIENTS, check, get, MSG_DONTWAIT, OK, run, serve, TASKS } from './client-commands.ts';
 import { blockingCall, call, execute, inTask, layoutCommand, newTask } from './client-memory.ts';
 import { type Commands, recv, replayOne, send, targetCommand, thread } from './driver.ts';
@@ -65,7 +65,7 @@ test('the register that holds the new id is in the cookie', () => {
     ['6', '0 8 0'],
     ['7', '8 0 0'],
   ] as const) {
-    const made = `probe tokio_task_new ${BigInt(number) << 32n} ${args}`;
+    const made = `probe tokio_task_new ${BigInt(number) << BigInt(COOKIE_REGISTER_SHIFT)} ${args}`;
     assert.equal(summary(run(serve('/a'), made, inTask(8), ...call(1)))[1], 'call 1 GET http://h/x in /a');
   }
 });

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { TARGET_FLAG } from '../../src/events/layout.ts';
 import { parseRequestHead } from '../../src/spans/request-head.ts';
 import { conversation, messages, type Step, segment, shape } from './conversation.ts';
-import { type Replayed, recv, replay, send, TARGET, wholeHeads } from './driver.ts';
-import { ServerConnectionModel } from './model.ts';
+import { type Replayed, recv, replay, send, TARGET, targetCommand, wholeHeads } from './driver.ts';
+import { ConnectionModel } from './model.ts';
 
 interface Seen {
   readonly requests: string[];
@@ -34,10 +35,10 @@ function seenBy(result: Replayed, connections: number): Seen[] {
 }
 
 function modelOf(steps: readonly Step[], connections: number): Seen[] {
-  const models = Array.from({ length: connections }, () => new ServerConnectionModel());
+  const models = Array.from({ length: connections }, () => new ConnectionModel());
   for (const { connection, received, bytes } of steps) {
-    if (received) models[connection]?.received(bytes);
-    else models[connection]?.sent(bytes);
+    if (received) models[connection]?.request(bytes);
+    else models[connection]?.response(bytes);
   }
   return models.map(({ requests, statuses }) => ({ requests, statuses }));
 }
@@ -138,6 +139,107 @@ test('damaged conversations: never a request that the reference model does not s
         );
         const answers = actual.statuses.slice(0, requests.length);
         assert.deepEqual(answers, expected.statuses.slice(0, answers.length));
+      }
+    }),
+    { numRuns: 15, interruptAfterTimeLimit: 60_000 },
+  );
+});
+
+// ---- clients: the same conversations from the other end ----
+
+/** What marks a connection as a client's: the first bytes written. */
+const FIRST: readonly Omit<Step, 'connection'>[] = [
+  { received: true, bytes: 'GET /first HTTP/1.1\r\nHost: a\r\n\r\n', call: 'plain' },
+  { received: false, bytes: 'HTTP/1.1 204 x\r\n\r\n', call: 'plain' },
+];
+const withFirst = (steps: readonly Step[], connections: number): Step[] => [
+  ...Array.from({ length: connections }, (_, connection) =>
+    FIRST.map((step) => ({ ...step, connection })),
+  ).flat(),
+  ...steps,
+];
+
+const clientCommandsOf = (steps: readonly Step[]): string[] => [
+  targetCommand(TARGET_FLAG.CLIENT_SOCKET),
+  ...steps.map(({ connection, received, bytes, call }) =>
+    (received ? send : recv)(bytes, { socket: connection + 1, call }),
+  ),
+];
+
+/** A head that came in several writes is told by its size alone. */
+const sizeOnly = (size: number) => `${size} bytes`;
+
+function clientSeenBy(result: Replayed, connections: number): Seen[] {
+  const seen = Array.from({ length: connections }, newSeen);
+  const sockets = new Map<number, Seen>();
+  for (const record of result.records) {
+    if (record.kind === 'client-request') {
+      const { connection, sequence, peerPort, head, headSize } = record.event;
+      const one = seen[peerPort - 40_001] ?? assert.fail(`port ${peerPort}`);
+      sockets.set(connection, one);
+      assert.equal(sequence, one.requests.length);
+      if (head !== '') assert.equal(head.length, headSize);
+      one.requests.push(head === '' ? sizeOnly(headSize) : head.replace(/^[\r\n]+/, ''));
+    } else if (record.kind === 'client-response') {
+      const one = sockets.get(record.event.connection) ?? assert.fail('a response to nothing');
+      assert.equal(record.event.sequence, one.statuses.length);
+      one.statuses.push(record.event.status);
+    } else {
+      assert.equal(record.kind, 'client-closed');
+    }
+  }
+  return seen;
+}
+
+/** As `like` tells it: whole, or by its size with up to two empty lines before it. */
+const clientHead = (head: string, like: string) =>
+  [0, 2, 4].map((empty) => sizeOnly(head.length + empty)).find((text) => text === like) ?? head;
+
+test('clients: well-formed conversations, cut and interleaved at random', () => {
+  fc.assert(
+    fc.property(fc.array(conversation, { minLength: 1, maxLength: 60, size: 'max' }), (conversations) => {
+      const cases = conversations.map((steps) => withFirst(steps, 4));
+      for (const [i, result] of replay(cases.map(clientCommandsOf)).entries()) {
+        const seen = clientSeenBy(result, 4);
+        for (const [n, expected] of modelOf(cases[i] ?? [], 4).entries()) {
+          const actual = seen[n] ?? newSeen();
+          assert.deepEqual(actual.statuses, expected.statuses);
+          const requests = expected.requests.map((head, k) => clientHead(head, actual.requests[k] ?? ''));
+          assert.deepEqual(actual.requests, requests);
+        }
+        const { HEAD_TRUNCATED: _, CALL_UNLINKED: _unlinked, ...losses } = result.counters;
+        assert.deepEqual(losses, {});
+      }
+    }),
+    { numRuns: 15, interruptAfterTimeLimit: 60_000 },
+  );
+});
+
+/** Damages what the peer answers. What follows CONNECT depends on that. */
+const withoutConnect = messages.filter((list) => !list.some(([, bytes]) => bytes.startsWith('CONNECT')));
+const damagedAnswers = fc.tuple(withoutConnect, damage, shape).map(([list, all, { cuts, calls }]) => {
+  const result = [...list];
+  for (const one of all) {
+    const place = one.message % result.length;
+    const [received, bytes] = result[place] ?? [true, ''];
+    if (!received && bytes !== '') result[place] = [received, damaged(bytes, one)];
+  }
+  return withFirst(segment(result, cuts, calls), 1);
+});
+
+test('clients: damaged answers never make a request, nor more answers than requests', () => {
+  fc.assert(
+    fc.property(fc.array(damagedAnswers, { minLength: 1, maxLength: 100, size: 'max' }), (conversations) => {
+      for (const [i, result] of replay(conversations.map(clientCommandsOf)).entries()) {
+        const [actual = newSeen()] = clientSeenBy(result, 1);
+        const all = new ConnectionModel();
+        for (const { received, bytes } of conversations[i] ?? []) if (received) all.request(bytes);
+        const known = all.requests.slice(0, actual.requests.length);
+        assert.deepEqual(
+          actual.requests,
+          known.map((head, n) => clientHead(head, actual.requests[n] ?? '')),
+        );
+        assert(actual.statuses.length <= actual.requests.length);
       }
     }),
     { numRuns: 15, interruptAfterTimeLimit: 60_000 },

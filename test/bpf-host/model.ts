@@ -1,21 +1,22 @@
 /**
- * HTTP/1 framing of a server's connection as RFC 9112 has it, a byte at a time: the reference for the kernel
- * side. It is strict about heads and knows no buffers, windows or limits.
+ * HTTP/1 framing of a connection as RFC 9112 has it, a byte at a time: the reference for the kernel side. It is
+ * strict about heads and knows no buffers, windows or limits. A server receives requests and sends responses, a
+ * client the other way round.
  */
-export class ServerConnectionModel {
+export class ConnectionModel {
   /** Complete request heads, a character a byte, without empty lines before them. */
   readonly requests: string[] = [];
   /** Status codes of final responses. */
   readonly statuses: number[] = [];
-  #received: Reader = head();
-  #sent: Reader = head();
+  #requests: Reader = head();
+  #responses: Reader = head();
 
-  received(bytes: string): void {
-    for (const byte of bytes) this.#received = this.#read(this.#received, byte);
+  request(bytes: string): void {
+    for (const byte of bytes) this.#requests = this.#read(this.#requests, byte);
   }
 
-  sent(bytes: string): void {
-    for (const byte of bytes) this.#sent = this.#write(this.#sent, byte);
+  response(bytes: string): void {
+    for (const byte of bytes) this.#responses = this.#write(this.#responses, byte);
   }
 
   #read(reader: Reader, byte: string): Reader {
@@ -49,10 +50,10 @@ export class ServerConnectionModel {
   #afterResponse(method: string, status: number, message: Message): Reader {
     const success = status >= 200 && status < 300;
     if (status === 101 || (method === 'CONNECT' && success)) {
-      this.#received = LOST;
+      this.#requests = LOST;
       return LOST;
     }
-    if (method === 'CONNECT') this.#received = this.#received.text === '' ? head() : LOST;
+    if (method === 'CONNECT') this.#requests = this.#requests.text === '' ? head() : LOST;
     if (method === 'HEAD' || status === 204 || status === 304) return head();
     const untilClose: Reader = { state: 'close', text: '', left: 0 };
     if (!message.headers.has('transfer-encoding') && !message.headers.has('content-length'))
@@ -62,7 +63,7 @@ export class ServerConnectionModel {
 
   /** Without the responses, nothing that is read can be told apart any more. */
   #checked(reader: Reader): Reader {
-    if (reader === LOST) this.#received = LOST;
+    if (reader === LOST) this.#requests = LOST;
     return reader;
   }
 }
