@@ -217,7 +217,7 @@ export const LIBRARIES = [
       'client server http1': client014(['client', 'server', 'http1']),
       'client server http1 runtime': client014(['client', 'server', 'http1', 'runtime']),
     },
-    versions: HYPER_014.filter((_, index) => index % 2 === 0),
+    versions: HYPER_014,
     old: ['0.14.14', '0.14.20', '0.14.27', '0.14.32'],
     members: hyperClientMembers,
   },

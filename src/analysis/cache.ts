@@ -45,7 +45,13 @@ export function cacheKey(
   debugPaths: readonly string[],
   queries: readonly SymbolQuery[],
 ): string {
-  const questions = queries.map(({ id, kind, contains, pattern }) => [id, kind, contains, String(pattern)]);
+  const questions = queries.map(({ id, kind, contains, pattern, vtableWord }) => [
+    id,
+    kind,
+    contains,
+    String(pattern),
+    vtableWord,
+  ]);
   const parts = [FORMAT, content, debugPaths.map(stamp), questions];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

@@ -30,7 +30,7 @@ export interface TlsVariableFact {
   readonly source: SymbolSource;
 }
 
-/** A variable found by its demangled name. */
+/** A variable found by its demangled name, or a vtable found by a method in it. */
 export interface ObjectFact {
   readonly name: string;
   readonly svma: Svma;
@@ -68,6 +68,11 @@ export interface SymbolQuery {
   readonly kind: 'function' | 'tls' | 'object';
   readonly contains: readonly string[];
   readonly pattern: RegExp;
+  /**
+   * Of a function: it is the method at this word of a vtable (0 is the destructor), and the vtables that have it there
+   * are wanted as objects.
+   */
+  readonly vtableWord?: number;
 }
 
 /** What one executable or shared object is. Same bytes in → same facts, on any machine. */

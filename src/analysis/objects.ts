@@ -5,7 +5,7 @@ import { type ElfFile, sectionBytes } from '../elf/elf.ts';
 import { stringAt } from '../elf/strings.ts';
 import { findSymbolTable } from '../elf/symbols.ts';
 import { demangle } from '../rust/demangle.ts';
-import { answersOf, type SourcedMatches } from './answers.ts';
+import { type Answer, answersOf, type SourcedMatches } from './answers.ts';
 import type { FunctionFact, ObjectFact, SymbolQuery, SymbolSource } from './facts.ts';
 import { codeReferences, functionsAround, pointersTo } from './references.ts';
 
@@ -27,33 +27,44 @@ export async function collectObjects(
   pause: Pause,
 ): Promise<Record<string, readonly ObjectFact[]>> {
   const objects: Record<string, readonly ObjectFact[]> = {};
-  for (const query of queries.filter(({ kind }) => kind === 'object')) {
-    const answers: ObjectFact[] = [];
-    for (const { match, source } of answersOf(query, tables)) {
-      const { name, value, size } = match;
-      const { pointers, users } = await usersOf(elf, files, value, problems, pause);
-      answers.push({ name, svma: svma(value), size, source, pointers, users });
+  for (const query of queries) {
+    if (query.kind !== 'object' && query.vtableWord === undefined) continue;
+    try {
+      const answers: ObjectFact[] = [];
+      for (const answer of answersOf(query, tables))
+        answers.push(...(await objectsOf(elf, files, answer, query.vtableWord, pause)));
+      objects[query.id] = answers;
+    } catch (error) {
+      objects[query.id] = [];
+      problems.push(`Code of ${elf.name} not searched. ${messageOf(error)}`);
     }
-    objects[query.id] = answers;
   }
   return objects;
 }
 
-async function usersOf(
+/** The variable itself, or the vtables that point to the method. */
+async function objectsOf(
   elf: ElfFile,
   files: readonly SymbolFile[],
-  value: number,
-  problems: string[],
+  { match: { name, value, size }, source }: Answer,
+  vtableWord: number | undefined,
   pause: Pause,
-): Promise<Pick<ObjectFact, 'pointers' | 'users'>> {
-  try {
-    const pointers = (await pointersTo(elf, value, pause)).map(svma);
+): Promise<readonly ObjectFact[]> {
+  const pointers = await pointersTo(elf, value, pause);
+  if (vtableWord === undefined) {
     const places = await codeReferences(elf, [value, ...pointers], pause);
-    return { pointers, users: await namedAround(files, places, pause) };
-  } catch (error) {
-    problems.push(`Code of ${elf.name} not searched. ${messageOf(error)}`);
-    return { pointers: [], users: [] };
+    const users = await namedAround(files, places, pause);
+    return [{ name, svma: svma(value), size, source, pointers: pointers.map(svma), users }];
   }
+  const tables = pointers.map((slot) => slot - vtableWord * 8);
+  const found: ObjectFact[] = [];
+  for (const table of tables) {
+    const places = await codeReferences(elf, [table], pause);
+    if (places.length === 0) continue;
+    const users = await namedAround(files, places, pause);
+    found.push({ name: `vtable with ${name}`, svma: svma(table), size: 0, source, pointers: [], users });
+  }
+  return found;
 }
 
 /** From the first file with symbols around the places. */

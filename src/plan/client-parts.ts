@@ -11,7 +11,8 @@ import {
 } from '../libraries/hyper/client.ts';
 import { type HyperClientLayout, hyperClientLayout } from '../libraries/hyper/client-layout.ts';
 import { type Found, hasFunction, hasSymbols } from '../libraries/library.ts';
-import { requestUrl, reqwest } from '../libraries/reqwest/reqwest.ts';
+import { REQUEST_POLL, requestUrl, reqwest } from '../libraries/reqwest/reqwest.ts';
+import { loadSites, POINTER_REGISTERS, pointerArgument } from '../x86/address-load.ts';
 import { addSites } from '../x86/atomic-add.ts';
 import { stateByte } from '../x86/state-byte.ts';
 import type { ClientLayout, MissingHook, ProbeSite } from './plan.ts';
@@ -27,6 +28,8 @@ export interface ClientParts {
   readonly drop: HookSites;
   /** Both ends of the way from a blocking caller to its client's thread. */
   readonly blocking: HookSites;
+  /** Where a request's future makes reqwest's time-out error. */
+  readonly error: HookSites;
   readonly spawn: HookSites;
   readonly layout: Found<ClientLayout>;
 }
@@ -45,6 +48,7 @@ export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientPar
     parse: named('hyper.client.parse'),
     drop: dropSites(facts, readCode),
     blocking: blockingSites(facts, readCode, url),
+    error: errorSites(facts, readCode),
     spawn: spawnSites(facts, readCode),
     layout: clientLayout(hyperClientLayout(facts), request),
   };
@@ -91,10 +95,8 @@ function dropSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
   };
 }
 
-const DROP_GLUE_START = 256;
-
 function futureState(probe: ProbeSite, readCode: CodeReader): number {
-  const code = readCode(svma(probe.svma - probe.functionOffset), DROP_GLUE_START);
+  const code = readCode(svma(probe.svma - probe.functionOffset), FIRST_BLOCK);
   const state = code && stateByte(code);
   return state && 'offset' in state ? state.offset : UNKNOWN_STATE;
 }
@@ -103,8 +105,56 @@ function blockingSites(facts: BinaryFacts, readCode: CodeReader, url: Found<numb
   if (url === undefined) return { probes: [], missing: [] };
   if ('missing' in url) return { probes: [], missing: [{ hook: 'reqwest.request', reason: url.missing }] };
   const sites = joined(reqwest.hooks.map((hook) => hookSites(hook, facts, readCode)));
-  if (sites.missing.length > 0) return { ...sites, probes: [] };
-  return { ...sites, probes: sites.probes.map((probe) => ({ ...probe, offset: url.value })) };
+  const probes = sites.probes.flatMap((probe) => withRequest(probe, url.value, readCode) ?? []);
+  if (sites.missing.length === 0 && probes.length === sites.probes.length) return { probes, missing: [] };
+  const unclear = { hook: 'reqwest.execute', reason: 'where its request is was not found in its code' };
+  return { probes: [], missing: sites.missing.length > 0 ? sites.missing : [unclear] };
+}
+
+/** A blocking call gives its result, which is large, by rdi; whether the other one does depends on the version. */
+function withRequest(probe: ProbeSite, offset: number, readCode: CodeReader): ProbeSite | undefined {
+  if (probe.program === 'reqwest_blocking_call') return { ...probe, register: POINTER_REGISTERS.rdx, offset };
+  const code = readCode(svma(probe.svma - probe.functionOffset), FIRST_BLOCK);
+  const register = code && pointerArgument(code, SMALL);
+  return register && { ...probe, register: POINTER_REGISTERS[register], offset };
+}
+
+const FIRST_BLOCK = 256;
+/** A client is one pointer, a request is larger. */
+const SMALL = 32;
+
+function errorSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const hook = 'reqwest.timeout';
+  if (!hasFunction(facts, 'reqwest.execute')) return { probes: [], missing: [] };
+  const vtables = facts.objects['reqwest.timed_out'] ?? [];
+  const probes = vtables.flatMap((vtable) =>
+    vtable.users
+      .filter(({ name }) => REQUEST_POLL.test(name))
+      .flatMap((user) => loadsIn(user, vtable.svma, readCode, hook)),
+  );
+  if (probes.length > 0) return { probes, missing: [] };
+  return { probes, missing: [{ hook, reason: "no code that makes reqwest's time-out error was found" }] };
+}
+
+function loadsIn(
+  user: FunctionFact,
+  address: number,
+  readCode: CodeReader,
+  hook: string,
+): readonly ProbeSite[] {
+  const code = user.size > MAX_FUNCTION_SIZE ? undefined : readCode(user.svma, user.size);
+  if (!code) return [];
+  return loadSites(code, address).map((site) => ({
+    hook,
+    program: 'reqwest_error' as const,
+    svma: svma(code.svma + site.offset),
+    fileOffset: fileOffset(code.fileOffset + site.offset),
+    functionName: user.name,
+    functionOffset: site.offset,
+    instruction: site.instruction,
+    cost: site.cost,
+    evidence: `loads the vtable of TimedOut, ${SOURCES[user.source]} symbols`,
+  }));
 }
 
 /** Variables of this many functions are looked at; a program with more is a hostile one. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
-import { fileOffset } from '../base/address.ts';
+import { fileOffset, svma } from '../base/address.ts';
 import { UserError } from '../base/errors.ts';
 import { context, crate, factsWith, functionAt } from './facts-for-tests.ts';
 import { makePlan } from './make-plan.ts';
@@ -176,4 +176,107 @@ test('a function that the linker folded with another gets one probe, two of one 
     plan({ ...axumPlain, functions: { ...withoutTls, 'std.rust_panic': functions } }).probes.length - 1;
   assert.equal(panics(folded), 1);
   assert.equal(panics(two), 2);
+});
+
+const drop =
+  'core::ptr::drop_in_place<hyper_util::client::legacy::client::Client<C,B>::send_request::{{closure}}>';
+const DOMAIN = 'hyper_util::client::legacy::client::extract_domain';
+
+const client = factsWith({
+  crates: [crate('hyper', '1.12.0'), crate('http', '1.5.0'), crate('tokio', '1.54.1')],
+  functions: {
+    'hyper.client.domain': [functionAt(DOMAIN, 0x2000)],
+    'hyper.client.encode': [functionAt('encode', 0x3000)],
+    'hyper.client.parse': [functionAt('parse', 0x4000)],
+    'hyper.client.future': [functionAt(drop, 0x5000), functionAt(drop, 0x5100)],
+    'tokio.multi_thread': [functionAt('worker', 0x6000)],
+    'tls.client.rustls': [functionAt('rustls::client::hs::ExpectServerHello', 0x7000)],
+  },
+  tlsVariables: { 'tokio.context': [context(80)] },
+});
+const withFunctions = (functions: BinaryFacts['functions']): BinaryFacts => ({
+  ...client,
+  functions: { ...client.functions, ...functions },
+});
+
+test('a client over TLS: the call, both ends of the wire, its end', () => {
+  const made = plan(client);
+  assert.equal(sourceOf(made, 'http.client.call')?.source, 'library');
+  assert.equal(sourceOf(made, 'http.client.tls')?.source, 'library');
+  assert.deepEqual(programs(made), [
+    'hyper_client_call',
+    'hyper_client_encode',
+    'hyper_client_parse',
+    'hyper_client_drop',
+    'hyper_client_drop',
+  ]);
+  assert.equal(made.probes[0]?.offset, 96, 'the Uri lies behind the headers');
+  assert.equal(made.probes[3]?.offset, 0xffff, 'push rbp; ret looks at no state');
+  assert.equal(made.clientLayout?.requestPath, 152);
+  assert.equal(made.layout?.bytesMutLength, 8);
+});
+
+test('a client without TLS pays for no parse; every tier keeps its callers', () => {
+  const plain = withFunctions({ 'tls.client.rustls': [] });
+  assert.equal(programs(plan(plain)).includes('hyper_client_parse'), false);
+  assert.equal(sourceOf(plan(plain), 'http.client.tls')?.reason, 'no TLS client library is linked');
+  assert.equal(programs(plan(plain, 'library')).includes('hyper_client_parse'), true);
+  assert.equal(sourceOf(plan(client, 'socket'), 'http.client.call')?.source, 'library');
+  assert.equal(sourceOf(plan(client, 'socket'), 'http.client.tls')?.source, 'none');
+});
+
+test('extract_domain inlined: what is handed the request, and what that misses is said', () => {
+  const request = 'hyper_util::client::legacy::client::Client<C,B>::request';
+  const inlined = withFunctions({
+    'hyper.client.domain': [],
+    'hyper.client.request': [functionAt(request, 0x2100), functionAt(request, 0x2200)],
+    'hyper.client.get': [functionAt('hyper_util::client::legacy::client::Client<C,B>::get', 0x2300)],
+  });
+  const made = plan(inlined);
+  assert.deepEqual(
+    made.probes.filter(({ program }) => program === 'hyper_client_call').map(({ offset }) => offset),
+    [undefined, undefined],
+  );
+  assert.match(made.missing[0]?.reason ?? '', /Client<C,B>::get makes requests of its own/);
+});
+
+test('hyper 0.14 beside hyper-util: the outer future of each', () => {
+  const outer =
+    'core::ptr::drop_in_place<hyper::client::client::Client<C>::retryably_send_request::{{closure}}>';
+  const inner = 'core::ptr::drop_in_place<hyper::client::client::Client<C>::send_request::{{closure}}>';
+  const both = withFunctions({
+    'hyper.client.future': [functionAt(drop, 0x5000), functionAt(inner, 0x5200)],
+    'hyper.client.retry_future': [functionAt(outer, 0x5300)],
+  });
+  const drops = plan(both).probes.filter(({ program }) => program === 'hyper_client_drop');
+  assert.deepEqual(
+    drops.map(({ functionName }) => functionName),
+    [drop, outer],
+  );
+});
+
+test('clients of two generations whose layouts differ: no calls, and the reason', () => {
+  const both = { ...client, crates: [...client.crates, crate('hyper', '0.14.32')] };
+  const made = plan(both);
+  assert.match(sourceOf(made, 'http.client.call')?.reason ?? '', /several versions of hyper are linked/);
+  assert.equal(programs(made).includes('hyper_client_call'), false);
+});
+
+test('task ids: a counter that is not found, and one that is used in an unknown way', () => {
+  assert.match(sourceOf(plan(client), 'tokio.spawn')?.reason ?? '', /counter of task ids was not found/);
+  const name = 'tokio::runtime::task::id::Id::next::NEXT_ID';
+  const users = [functionAt('tokio::task::spawn::spawn', 0x2000)];
+  const counter = { name, svma: svma(0x9000), size: 8, source: 'symtab' as const, pointers: [], users };
+  const found = plan({ ...client, objects: { 'tokio.next_id': [counter] } });
+  assert.match(
+    sourceOf(found, 'tokio.spawn')?.reason ?? '',
+    /uses the counter of task ids in an unknown way/,
+  );
+  const two = plan({ ...client, objects: { 'tokio.next_id': [counter, counter] } });
+  assert.match(sourceOf(two, 'tokio.spawn')?.reason ?? '', /several versions of Tokio/);
+});
+
+test('a program that only calls is traced', () => {
+  const ureq = factsWith({ crates: [crate('ureq', '3.1.0')] });
+  assert.equal(sourceOf(plan(ureq), 'http.client.plaintext')?.source, 'socket');
 });

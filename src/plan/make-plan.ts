@@ -199,7 +199,9 @@ function panicSource({ panic }: Parts): SourceChoice {
 /** Only what this program would have needed: no hyper hooks where nothing reads from them. */
 function missingHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly MissingHook[] {
   const hyperLinked = hasCrate(facts, 'hyper') || parts.parse.probes.length + parts.encode.probes.length > 0;
-  const wantsHyper = tier === 'library' || (tier === 'auto' && (parts.tls.length > 0 || hyperLinked));
+  const onlyCalls = parts.client.linked && parts.parse.probes.length + parts.encode.probes.length === 0;
+  const serves = parts.tls.length > 0 || (hyperLinked && !onlyCalls);
+  const wantsHyper = tier === 'library' || (tier === 'auto' && serves);
   const layout =
     'missing' in parts.layout && hyperLinked ? [{ hook: 'hyper.layout', reason: parts.layout.missing }] : [];
   const table = 'missing' in parts.table ? [{ hook: 'axum.route_table', reason: parts.table.missing }] : [];
@@ -290,7 +292,9 @@ function usedClientHooks(client: ClientParts, sources: readonly SourceChoice[]):
   return [
     ...(from('http.client.call') ? [...client.call.probes, ...client.encode.probes] : []),
     ...(heads ? client.parse.probes : []),
-    ...(from('http.client.call') ? [...client.drop.probes, ...client.blocking.probes] : []),
+    ...(from('http.client.call')
+      ? [...client.drop.probes, ...client.error.probes, ...client.blocking.probes]
+      : []),
     ...(from('tokio.spawn') ? client.spawn.probes : []),
   ];
 }
@@ -308,6 +312,7 @@ function missingClientHooks(parts: Parts, facts: BinaryFacts, tier: Tier): reado
     ...client.encode.missing,
     ...(heads ? client.parse.missing : []),
     ...client.drop.missing,
+    ...client.error.missing,
     ...client.blocking.missing,
     ...layout,
   ];

@@ -45,8 +45,8 @@ interface Addition {
  *     je   back                      ← the first emulated instruction with the value still in a register
  *
  * Where none follows, the instruction right behind. The register with the variable's address is followed
- * along the code, not along its jumps: an addition above the load of its address is not found. `code` is a
- * whole function.
+ * along the code, not along its jumps: an addition above the load of its address is not found. Behind bytes that are no
+ * instruction nothing is looked for. `code` is a whole function.
  */
 export function addSites(code: Code, variable: Variable): readonly (AddSite | NoSite)[] {
   using decoder = new FunctionDecoder(code);
@@ -54,17 +54,23 @@ export function addSites(code: Code, variable: Variable): readonly (AddSite | No
   const holders = new Set<number>();
   const targets = new Set<number>();
   let unknownJumps = false;
+  let broken: NoSite | undefined;
   for (let one = decoder.next(); one; one = decoder.next()) {
+    if (one.flow === 'invalid') {
+      broken = { reason: `its byte ${one.offset} is not the start of an instruction` };
+      break;
+    }
     for (const addition of additions) if (addition.values.size > 0) follow(addition, decoder, one);
     if (isAdd(decoder.current, variable, holders)) additions.push(additionAt(decoder.current, one));
-    else if (holders.size > 0) forget(holders, decoder, one);
+    if (holders.size > 0) forget(holders, decoder, one);
     const loaded = loadedRegister(decoder.current, variable);
     if (loaded !== undefined) holders.add(loaded);
     const jump = decoder.jump();
     if (jump?.target !== undefined) targets.add(jump.target);
     else if (jump) unknownJumps = true;
   }
-  return additions.map((addition) => siteBehind(code, addition, targets, unknownJumps));
+  const sites = additions.map((addition) => siteBehind(code, addition, targets, unknownJumps || !!broken));
+  return broken ? [...sites, broken] : sites;
 }
 
 const additionAt = (add: IcedInstruction, one: Instruction): Addition => ({
@@ -126,7 +132,7 @@ function forget(registers: Set<number>, decoder: FunctionDecoder, one: Instructi
   ];
   const written = decoder.written();
   for (const register of registers)
-    if (written.has(register) || one.flow === 'invalid' || (one.flow === 'call' && !kept.includes(register)))
+    if (written.has(register) || (one.flow === 'call' && !kept.includes(register)))
       registers.delete(register);
 }
 

@@ -25,6 +25,14 @@ export const reqwest: Library = {
       contains: ['reqwest', 'async_impl', 'client', 'execute_request'],
       pattern: /^<?reqwest::async_impl::client::Client>?::execute_request$/,
     },
+    {
+      // In a vtable of dyn Error: destructor, size, alignment, Debug::fmt, Display::fmt.
+      id: 'reqwest.timed_out',
+      kind: 'function',
+      contains: ['reqwest', 'error', 'TimedOut', 'fmt', 'Display'],
+      pattern: /^<reqwest::error::TimedOut as core::fmt::Display>::fmt$/,
+      vtableWord: 4,
+    },
   ],
   hooks: [
     {
@@ -43,6 +51,10 @@ export const reqwest: Library = {
     },
   ],
 };
+
+/** The futures of a request: bodies and connections have time-outs of their own. */
+export const REQUEST_POLL =
+  /^<reqwest::async_impl::client::Pending(?:Request)? as core::future::future::Future>::poll$/;
 
 type Row = LayoutRow & { readonly requestUrl: number; readonly blockingRequestUrl: number };
 
