@@ -125,7 +125,8 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   struct library_key key = {.pointer = key_of_call(r, l), .tgid = tgid};
   __u64 task = current_task_id(target), path = member(r, l->request_path);
   struct client_call *same = find_call(tgid, key.pointer);
-  if (same && same->place.caller == caller_key(task) && same->path == path && key.pointer != path)
+  if (same && same->place.caller == caller_key(task) && same->path == path && key.pointer != path &&
+      same->pending != PENDING_ENDED)
     return; // handed through, from one function of the client to the next
   __builtin_memset(e, 0, sizeof *e);
   c.since = bpf_ktime_get_ns();
@@ -156,7 +157,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
     submit(e, sizeof *e + size);
   }
-  if (same && key.pointer == path && c.since - same->since < SHARED_NS) {
+  if (same && key.pointer == path && same->pending != PENDING_ENDED && c.since - same->since < SHARED_NS) {
     share_call(tgid, same, &c);
     return;
   }
@@ -272,6 +273,10 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
     return;
   }
   remove_call(tgid, pointer);
+  if (copy.pending == PENDING_ENDED) {
+    leave_pending(tgid, task, &copy, PENDING_SHARED);
+    return;
+  }
   int library = target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
   if (library) {
@@ -397,7 +402,8 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   e.connect_error = c->connect_error;
   e.connect_port = c->connect_port;
   submit(&e, sizeof e);
-  if (waiting && call->pending != PENDING_SHARED) remove_call(tgid, o->key);
+  // Its connection may be about to write it all the same: that is no request of its own.
+  if (waiting && call->pending != PENDING_SHARED) call->pending = PENDING_ENDED;
   c->given_up = 0;
 }
 

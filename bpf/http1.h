@@ -183,7 +183,7 @@ static __always_inline void request_complete(struct feed *f) {
   if (f->client ? client_request(f->s, c) : server_request(f->s, c)) c->sampled |= bit;
   else c->sampled &= ~bit;
   c->received++;
-  if (c->closed || is_closed(f->sk)) report_unanswered(f->s, c, 0, 0);
+  if (c->closed || is_closed(f->sk)) report_unanswered(f->s, c, f->sk->sk_err, 0);
   begin_request_body(f, h);
 }
 

@@ -216,6 +216,7 @@ class Agent implements AsyncDisposable {
   /** Probes go first, so that the programs are free of them while the queue is flushed. */
   #detach(): void {
     this.#pump?.[Symbol.dispose]();
+    this.#processes.untraceAll();
     this.#programs[Symbol.dispose]();
     this.#pump?.drainAll();
     this.#processes.close();

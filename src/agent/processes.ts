@@ -63,6 +63,18 @@ export class Processes {
     this.#options.tracing.kernel.map('files').update(encodeFileKey(toKernelKey(file)), program.target);
   }
 
+  /**
+   * The kernel side forgets every process. Before probes are detached: what the sockets show without them would be
+   * taken for what no probed client has written.
+   */
+  untraceAll(): void {
+    const { kernel } = this.#options.tracing;
+    for (const [pid, { keys }] of this.#traced) {
+      for (const key of keys) kernel.map('files').delete(key);
+      kernel.map('targets').delete(encodeU32(pid));
+    }
+  }
+
   /** What is still under way comes to nothing. */
   close(): void {
     this.#closed = true;

@@ -2,7 +2,7 @@ import type { RecordHandler, RingReader } from '../kernel/kernel.ts';
 import type { SpanSink } from '../spans/span.ts';
 
 /** Between two looks at the ring: with events, and after a while without. */
-const BUSY_MS = 10;
+const BUSY_MS = 20;
 const IDLE_MS = 40;
 const IDLE_AFTER_TICKS = 50;
 /** Records handled before timers and sockets get their turn. */
