@@ -253,3 +253,9 @@ ends(
   [...call(1), newTask(50), ...drop(1, 'returned')],
   [...[CALL(1), 'end 1 returned spawned']],
 );
+
+ends(
+  'dropped before it was written, and written all the same: no span of its own',
+  [...call(1), ...drop(1, 'waiting'), ...written(1), ...responded()],
+  [CALL(1), 'end 1 suspended'],
+);

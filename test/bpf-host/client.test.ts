@@ -310,7 +310,7 @@ end(
 end(
   'written after the peer has reset it',
   [send(get('/a')), recv(ok()), `state 1 ${TCP.close} 104`, send(get('/b'))],
-  [...[...OPEN, '<= 0 200', '=> 1 GET /b HTTP/1.1', 'client closed 2']],
+  [...[...OPEN, '<= 0 200', '=> 1 GET /b HTTP/1.1', 'client closed 2 errno 104']],
 );
 
 // ---- which connections are a client's ----
