@@ -124,9 +124,9 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   if (c.scheme == SCHEME_NONE) return; // the client refuses it
   struct library_key key = {.pointer = key_of_call(r, l), .tgid = tgid};
   __u64 task = current_task_id(target), path = member(r, l->request_path);
-  struct client_call *same = find_call(tgid, key.pointer);
-  if (same && same->place.caller == caller_key(task) && same->path == path && key.pointer != path &&
-      same->pending != PENDING_ENDED)
+  struct client_call *there = find_call(tgid, key.pointer);
+  int waits = there && there->pending != PENDING_ENDED && there->pending != PENDING_DONE;
+  if (waits && there->place.caller == caller_key(task) && there->path == path && key.pointer != path)
     return; // handed through, from one function of the client to the next
   __builtin_memset(e, 0, sizeof *e);
   c.since = bpf_ktime_get_ns();
@@ -157,12 +157,13 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
     submit(e, sizeof *e + size);
   }
-  if (same && key.pointer == path && same->pending != PENDING_ENDED && c.since - same->since < SHARED_NS) {
-    share_call(tgid, same, &c);
+  if (waits && key.pointer == path && c.since - there->since < SHARED_NS) {
+    share_call(tgid, there, &c);
     return;
   }
   c.sharers = 1;
-  if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
+  if (there) *there = c; // memory is used again soon: so are entries, which costs less than new ones
+  else if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
 static __always_inline void client_call(struct pt_regs *ctx) {
@@ -257,11 +258,10 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
     return;
   }
   struct client_call *call = find_call(tgid, entries);
-  __u64 pointer = entries;
-  if (!call) call = find_call(tgid, pointer = path);
+  if (!call || call->pending == PENDING_DONE) call = find_call(tgid, path);
   __u64 task = current_task_id(target);
   struct client_call copy = {};
-  if (!call) {
+  if (!call || call->pending == PENDING_DONE) {
     leave_pending(tgid, task, &copy, PENDING_UNKNOWN);
     return;
   }
@@ -269,10 +269,10 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
     leave_pending(tgid, task, &copy, PENDING_SHARED);
-    unshare_call(call, tgid, pointer);
+    unshare_call(call, tgid, path);
     return;
   }
-  remove_call(tgid, pointer);
+  call->pending = PENDING_DONE;
   if (copy.pending == PENDING_ENDED) {
     leave_pending(tgid, task, &copy, PENDING_SHARED);
     return;
@@ -389,7 +389,7 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
                                           __u64 task) {
   struct event_call_end e = {};
   struct client_call *call = find_call(tgid, o->key);
-  int waiting = call && call->place.id == o->id;
+  int waiting = call && call->place.id == o->id && call->pending != PENDING_DONE;
   fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());
   e.header.connection = o->id;
   e.header.task = task;

@@ -192,7 +192,7 @@ struct library_connection {
 };
 
 // In `drivers`: whose head is encoded, but not yet written.
-enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN, PENDING_SHARED, PENDING_TLS, PENDING_ENDED };
+enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN, PENDING_SHARED, PENDING_TLS, PENDING_ENDED, PENDING_DONE };
 
 // A request on its way from its caller to a connection.
 struct client_call {
