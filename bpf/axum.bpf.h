@@ -119,10 +119,10 @@ static __always_inline void add_route(struct task_connection *t, __u64 text, __u
 }
 
 static __always_inline int axum_route(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_ROUTES)) return 0;
-  struct task_key key = {.task = current_task_id(target), .tgid = tgid};
+  struct task_key key = {.task = current_task_id(target), .process = process};
   if (!key.task) return 0;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   __u32 index = bpf_get_attach_cookie(ctx);

@@ -27,18 +27,24 @@ static __always_inline int start_client_trace(__u32 *ids, __u32 *parent_id, __u8
 
 static const struct caller NO_CALLS = {};
 
-static __always_inline struct caller *caller_of(__u32 tgid, __u64 caller) {
-  struct task_key key = {.task = caller, .tgid = tgid};
+static __always_inline struct caller *caller_of(__u64 process, __u64 caller) {
+  struct task_key key = {.task = caller, .process = process};
   return bpf_map_lookup_elem(&callers, &key);
 }
 
+static __always_inline struct caller *maker_of(__u64 process, __u64 caller) {
+  struct task_key key = {.task = caller, .process = process};
+  __u64 *maker = bpf_map_lookup_elem(&makers, &key);
+  return maker ? caller_of(process, *maker) : 0;
+}
+
 // Whose calls the current task may be polling: its own, else those of the task that made it.
-static __always_inline struct caller *caller_here(__u32 tgid, __u64 caller) {
-  struct task_key key = {.task = caller, .tgid = tgid};
+static __always_inline struct caller *caller_here(__u64 process, __u64 caller) {
+  struct task_key key = {.task = caller, .process = process};
   struct caller *c = bpf_map_lookup_elem(&callers, &key);
   if (c && (c->open | c->answered)) return c;
-  __u64 *maker = bpf_map_lookup_elem(&makers, &key);
-  return maker ? caller_of(tgid, *maker) : c;
+  struct caller *maker = maker_of(process, caller);
+  return maker ? maker : c;
 }
 
 #define ALL_SLOTS ((1ULL << CALL_SLOTS) - 1)
@@ -53,9 +59,9 @@ static __always_inline __u32 bit_index(__u64 bit) {
 
 // The caller needs to hear no more of this call than that its future is gone. The connection's thread and the
 // caller's meet here: the bit is never gone from both sets.
-static __always_inline void call_answered(__u32 tgid, const struct call_place *place) {
+static __always_inline void call_answered(__u64 process, const struct call_place *place) {
   if (!place->id || place->slot >= CALL_SLOTS) return;
-  struct caller *c = caller_of(tgid, place->caller);
+  struct caller *c = caller_of(process, place->caller);
   if (!c) return;
   __u64 bit = 1ULL << place->slot;
   if (c->calls[place->slot & (CALL_SLOTS - 1)].id != place->id || !(c->open & bit)) return;
@@ -69,8 +75,8 @@ static __always_inline void free_call(struct caller *c, __u64 bit) {
 }
 
 // Remembers a call for its end; the number of its place, or NO_SLOT.
-static __always_inline __u32 add_open_call(__u32 tgid, __u64 caller, __u64 id, __u64 pointer, __u64 path) {
-  struct task_key key = {.task = caller, .tgid = tgid};
+static __always_inline __u32 add_open_call(__u64 process, const struct client_call *call, __u64 pointer) {
+  struct task_key key = {.task = call->place.caller, .process = process};
   struct caller *c = bpf_map_lookup_elem(&callers, &key);
   if (!c) {
     bpf_map_update_elem(&callers, &key, &NO_CALLS, BPF_NOEXIST);
@@ -88,21 +94,22 @@ static __always_inline __u32 add_open_call(__u32 tgid, __u64 caller, __u64 id, _
   if (!bit) bit = lowest_bit(c->answered); // its future lives elsewhere
   if (!bit) return NO_SLOT;
   __u32 slot = bit_index(bit) & (CALL_SLOTS - 1);
-  c->calls[slot].id = id;
+  c->calls[slot].id = call->place.id;
   c->calls[slot].key = pointer;
-  c->calls[slot].path = path;
+  c->calls[slot].path = call->path;
+  c->calls[slot].sampled = call->sampled;
   __sync_fetch_and_and(&c->answered, ~bit);
   __sync_fetch_and_or(&c->open, bit);
   return slot;
 }
 
-static __always_inline struct client_call *find_call(__u32 tgid, __u64 pointer) {
-  struct library_key key = {.pointer = pointer, .tgid = tgid};
+static __always_inline struct client_call *find_call(__u64 process, __u64 pointer) {
+  struct library_key key = {.pointer = pointer, .process = process};
   return pointer ? bpf_map_lookup_elem(&calls, &key) : 0;
 }
 
-static __always_inline void remove_call(__u32 tgid, __u64 pointer) {
-  struct library_key key = {.pointer = pointer, .tgid = tgid};
+static __always_inline void remove_call(__u64 process, __u64 pointer) {
+  struct library_key key = {.pointer = pointer, .process = process};
   bpf_map_delete_elem(&calls, &key);
 }
 
@@ -110,29 +117,30 @@ static __always_inline void remove_call(__u32 tgid, __u64 pointer) {
 // numbers, which are no pointers, and the text leads to a mark. Where nothing tells them apart later, they end as
 // their callers see it, without a status. The mark's count goes astray where a call ends unwritten: it holds for a
 // while.
-#define SHARED_NS 10000000000ULL
+#define SHARED_NS 100000000000ULL
 
 static __always_inline int is_shared(const struct open_call *o) { return o->key == o->id; }
 
-static __always_inline void keep_by_number(__u32 tgid, const struct client_call *c) {
-  struct library_key key = {.pointer = c->place.id, .tgid = tgid};
+static __always_inline void keep_by_number(__u64 process, const struct client_call *c) {
+  struct library_key key = {.pointer = c->place.id, .process = process};
   if (bpf_map_update_elem(&calls, &key, c, BPF_ANY)) count(COUNTER_MAP_FULL);
   if (c->place.slot >= CALL_SLOTS) return;
-  struct caller *owner = caller_of(tgid, c->place.caller);
+  struct caller *owner = caller_of(process, c->place.caller);
   if (!owner) return;
   struct open_call *o = &owner->calls[c->place.slot & (CALL_SLOTS - 1)];
   if (o->id == c->place.id) o->key = o->id;
 }
 
-static __always_inline void share_call(__u32 tgid, struct client_call *mark, const struct client_call *c) {
-  if (mark->pending != PENDING_SHARED) keep_by_number(tgid, mark);
+static __always_inline void share_call(__u64 process, struct client_call *mark, const struct client_call *c) {
+  if (mark->pending != PENDING_SHARED) keep_by_number(process, mark);
   mark->pending = PENDING_SHARED;
+  mark->since = c->since;
   __sync_fetch_and_add(&mark->sharers, 1);
-  keep_by_number(tgid, c);
+  keep_by_number(process, c);
 }
 
-static __always_inline void unshare_call(struct client_call *mark, __u32 tgid, __u64 path) {
-  if (__sync_fetch_and_add(&mark->sharers, -1) <= 1) remove_call(tgid, path);
+static __always_inline void unshare_call(struct client_call *mark, __u64 process, __u64 path) {
+  if (__sync_fetch_and_add(&mark->sharers, -1) <= 1) remove_call(process, path);
 }
 
 struct shared_search {
@@ -151,26 +159,26 @@ static long search_shared(__u32 index, struct shared_search *f) {
   return 0;
 }
 
-static __always_inline void link_shared_call(__u32 tgid, struct caller *c, struct client_call *mark, __u64 path,
+static __always_inline void link_shared_call(__u64 process, struct caller *c, struct client_call *mark, __u64 path,
                                              __u64 entries) {
   struct shared_search f = {.c = c, .path = path};
   bpf_loop(CALL_SLOTS, search_shared, &f, 0);
-  struct client_call *found = f.id ? find_call(tgid, f.id) : 0;
+  struct client_call *found = f.id ? find_call(process, f.id) : 0;
   if (!found) return;
   struct client_call copy = *found;
   copy.pending = PENDING_NONE;
   copy.sharers = 1;
-  remove_call(tgid, f.id);
-  struct library_key key = {.pointer = entries, .tgid = tgid};
+  remove_call(process, f.id);
+  struct library_key key = {.pointer = entries, .process = process};
   if (bpf_map_update_elem(&calls, &key, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
   c->calls[f.slot & (CALL_SLOTS - 1)].key = entries;
-  unshare_call(mark, tgid, path);
+  unshare_call(mark, process, path);
 }
 
 // The call whose head the current task has encoded last and not yet written. PENDING_UNKNOWN: hyper has, for a
 // caller that is not known.
-static __always_inline struct client_call *pending_call(__u32 tgid, __u64 task) {
-  struct task_key key = {.task = caller_key(task), .tgid = tgid};
+static __always_inline struct client_call *pending_call(__u64 process, __u64 task) {
+  struct task_key key = {.task = caller_key(task), .process = process};
   struct client_call *c = bpf_map_lookup_elem(&drivers, &key);
   return c && c->pending != PENDING_NONE ? c : 0;
 }
@@ -184,14 +192,14 @@ static __always_inline void fill_call_ids(struct event_request *r, const struct 
 
 // ---- connections that callers wait for ----
 
-static __always_inline void connect_begins(__u32 tgid, __u64 task) {
-  struct caller *c = caller_here(tgid, task);
+static __always_inline void connect_begins(__u64 process, __u64 task) {
+  struct caller *c = caller_here(process, task);
   if (c) c->connects++;
 }
 
-static __always_inline void connect_ends(__u32 tgid, __u64 task, int established, int error,
+static __always_inline void connect_ends(__u64 process, __u64 task, int established, int error,
                                          __u16 port) {
-  struct caller *c = caller_here(tgid, task);
+  struct caller *c = caller_here(process, task);
   if (!c) return;
   if (established) c->established++;
   if (!error) return;

@@ -51,20 +51,20 @@ static __always_inline __u64 register_of(struct pt_regs *ctx) {
 
 // A task is made: it works for what its maker works for.
 static __always_inline void task_new(struct pt_regs *ctx) {
-  __u32 tgid;
+  __u64 process;
   __u8 orphan;
-  struct target *target = current_target(&tgid);
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CONTEXTS)) return;
-  struct task_key key = {.task = register_of(ctx), .tgid = tgid};
+  struct task_key key = {.task = register_of(ctx), .process = process};
   if (!key.task) return; // the counter has wrapped: the next one is taken
   __u64 task = current_task_id(target);
   __u64 maker = caller_key(task);
-  struct caller *caller = target->flags & TARGET_CALLS ? caller_here(tgid, maker) : 0;
+  struct caller *caller = target->flags & TARGET_CALLS ? caller_here(process, maker) : 0;
   if (caller && caller->open) {
     caller->spawned = 1;
     bpf_map_update_elem(&makers, &key, &maker, BPF_ANY);
   }
-  struct context *parent = current_context(tgid, task, &orphan);
+  struct context *parent = current_context(process, task, &orphan);
   if (!parent) return;
   struct context copy = *parent;
   copy.handed = 0;
@@ -112,8 +112,10 @@ static __always_inline __u64 key_of_call(const __u8 *request, const struct binar
   return length && length < capacity ? member(request, l->request_entries) : member(request, l->request_path);
 }
 
+#define HANDED_NS 1000000
+
 static __always_inline void begin_call(struct scratch *s, struct target *target, const struct binary_layout *l,
-                                       __u32 tgid, __u64 request) {
+                                       __u64 process, __u64 request) {
   const __u8 *r = s->data + WINDOW;
   struct event_call *e = &s->call;
   if (bpf_probe_read_user(s->data + WINDOW, REQUEST_BYTES, (void *)request)) {
@@ -122,23 +124,24 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   }
   struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
   if (c.scheme == SCHEME_NONE) return; // the client refuses it
-  struct library_key key = {.pointer = key_of_call(r, l), .tgid = tgid};
+  struct library_key key = {.pointer = key_of_call(r, l), .process = process};
   __u64 task = current_task_id(target), path = member(r, l->request_path);
-  struct client_call *there = find_call(tgid, key.pointer);
+  struct client_call *there = find_call(process, key.pointer);
   int waits = there && there->pending != PENDING_ENDED && there->pending != PENDING_DONE;
-  if (waits && there->place.caller == caller_key(task) && there->path == path && key.pointer != path)
-    return; // handed through, from one function of the client to the next
   __builtin_memset(e, 0, sizeof *e);
   c.since = bpf_ktime_get_ns();
+  if (waits && there->place.caller == caller_key(task) && there->path == path && key.pointer != path &&
+      c.since - there->since < HANDED_NS)
+    return; // from one function of the client to the next
   fill_header(&e->header, EVENT_CALL, c.since);
-  struct context *parent = current_context(tgid, task, &e->orphan);
+  struct context *parent = current_context(process, task, &e->orphan);
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
   c.place.id = new_call_id();
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
   c.path = path;
+  c.place.slot = add_open_call(process, &c, key.pointer);
   if (c.sampled) {
-    c.place.slot = add_open_call(tgid, c.place.caller, c.place.id, key.pointer, path);
     e->header.connection = c.place.id;
     e->header.task = task;
     if (parent) {
@@ -158,7 +161,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     submit(e, sizeof *e + size);
   }
   if (waits && key.pointer == path && c.since - there->since < SHARED_NS) {
-    share_call(tgid, there, &c);
+    share_call(process, there, &c);
     return;
   }
   c.sharers = 1;
@@ -167,22 +170,22 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
 }
 
 static __always_inline void client_call(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   struct binary_layout *layout = layout_of(bpf_get_attach_cookie(ctx));
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
-  begin_call(s, target, layout, tgid, ctx->si - offset_of(ctx));
+  begin_call(s, target, layout, process, ctx->si - offset_of(ctx));
   scratch_give(s);
 }
 
 // A request is handed to its connection, in the task that polls the call: all headers are there. Of calls that
 // share a path the task's oldest is taken; two of one task differ in nothing but when they began.
 static __always_inline void client_send(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
   if (!l) return;
@@ -192,10 +195,10 @@ static __always_inline void client_send(struct pt_regs *ctx) {
     count(COUNTER_READ_FAILED);
     return;
   }
-  struct client_call *marker = find_call(tgid, path);
+  struct client_call *marker = find_call(process, path);
   if (!marker || marker->pending != PENDING_SHARED) return;
-  struct caller *c = caller_here(tgid, caller_key(current_task_id(target)));
-  if (c) link_shared_call(tgid, c, marker, path, entries);
+  struct caller *c = caller_here(process, caller_key(current_task_id(target)));
+  if (c) link_shared_call(process, c, marker, path, entries);
 }
 
 // ---- the connection's side ----
@@ -235,21 +238,30 @@ static __always_inline void library_client_request(const struct library_key *key
   scratch_give(s);
 }
 
-static __always_inline void leave_pending(__u32 tgid, __u64 task, struct client_call *call, __u8 pending) {
-  struct task_key key = {.task = caller_key(task), .tgid = tgid};
+static __always_inline void leave_pending(__u64 process, __u64 task, struct client_call *call, __u8 pending) {
+  struct task_key key = {.task = caller_key(task), .process = process};
   call->pending = pending;
   struct client_call *known = bpf_map_lookup_elem(&drivers, &key);
   if (known) *known = *call;
   else if (bpf_map_update_elem(&drivers, &key, call, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
+#define ENDED_NS 1000000000
+
+// Under TLS: what is read next from this connection answers a request that is not of a known call.
+static __always_inline void not_followed(const struct target *target, const struct library_key *key) {
+  struct client_connection *l =
+      target->flags & TARGET_CLIENT_LIBRARY ? bpf_map_lookup_elem(&client_connections, key) : 0;
+  if (l) l->open = 0;
+}
+
 static __always_inline void client_encode(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
   if (!l) return;
-  struct library_key key = {.tgid = tgid};
+  struct library_key key = {.process = process};
   __u64 head = 0, entries = 0, path = 0;
   if (read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer) ||
       bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
@@ -257,24 +269,28 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
     count(COUNTER_READ_FAILED);
     return;
   }
-  struct client_call *call = find_call(tgid, entries);
-  if (!call || call->pending == PENDING_DONE) call = find_call(tgid, path);
+  struct client_call *call = find_call(process, entries);
+  if (!call || call->pending == PENDING_DONE) call = find_call(process, path);
   __u64 task = current_task_id(target);
   struct client_call copy = {};
   if (!call || call->pending == PENDING_DONE) {
-    leave_pending(tgid, task, &copy, PENDING_UNKNOWN);
+    not_followed(target, &key);
+    leave_pending(process, task, &copy, PENDING_UNKNOWN);
     return;
   }
   copy = *call;
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
-    leave_pending(tgid, task, &copy, PENDING_SHARED);
-    unshare_call(call, tgid, path);
+    not_followed(target, &key);
+    leave_pending(process, task, &copy, PENDING_SHARED);
+    unshare_call(call, process, path);
     return;
   }
   call->pending = PENDING_DONE;
   if (copy.pending == PENDING_ENDED) {
-    leave_pending(tgid, task, &copy, PENDING_SHARED);
+    int late = bpf_ktime_get_ns() - copy.since < ENDED_NS;
+    not_followed(target, &key);
+    leave_pending(process, task, &copy, late ? PENDING_SHARED : PENDING_UNKNOWN);
     return;
   }
   int library = target->flags & TARGET_CLIENT_LIBRARY &&
@@ -282,9 +298,9 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
   if (library) {
     library_client_request(&key, &copy, task);
     copy.path = key.pointer;
-    leave_pending(tgid, task, &copy, PENDING_TLS);
+    leave_pending(process, task, &copy, PENDING_TLS);
   } else if (copy.scheme != SCHEME_HTTPS) {
-    leave_pending(tgid, task, &copy, PENDING_CALL);
+    leave_pending(process, task, &copy, PENDING_CALL);
   }
 }
 
@@ -293,11 +309,11 @@ static __always_inline void put_thread_addresses(struct event_client_response *e
   if (thread && thread->connection && thread->task == task) put_client_addresses(e, &thread->addresses);
 }
 
-static __always_inline void library_client_response(struct client_connection *l, struct feed *f, __u32 tgid) {
+static __always_inline void library_client_response(struct client_connection *l, struct feed *f, __u64 process) {
   struct scan *scan = &f->s->scan;
   if (scan->head.status / 100 == 1 && scan->head.status != 101) return;
   l->open = 0;
-  call_answered(tgid, &l->call);
+  call_answered(process, &l->call);
   if (!l->sampled) return;
   struct event_client_response *e =
       begin_client_response(f->s, EVENT_CLIENT_RESPONSE, f->now, l->id, l->call.id, l->sequence - 1);
@@ -308,12 +324,12 @@ static __always_inline void library_client_response(struct client_connection *l,
 }
 
 static __always_inline void client_parse(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CLIENT_LIBRARY)) return;
   struct binary_layout *layout = layout_of(bpf_get_attach_cookie(ctx));
   if (!layout) return;
-  struct library_key key = {.tgid = tgid};
+  struct library_key key = {.process = process};
   if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) return;
   struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
   if (!l || !l->open) return;
@@ -323,13 +339,13 @@ static __always_inline void client_parse(struct pt_regs *ctx) {
   f.client = 1;
   f.s = scratch_take();
   if (!f.s) return;
-  if (parse_head(pointer, size, &f, 1) == HEAD_DONE) library_client_response(l, &f, tgid);
+  if (parse_head(pointer, size, &f, 1) == HEAD_DONE) library_client_response(l, &f, process);
   scratch_give(f.s);
 }
 
 // ---- ends without a response ----
 
-#define FUTURE_BYTES 1024
+#define FUTURE_BYTES 2048 // reqwest 0.12: the path's pointer is at 0x408
 
 struct path_search {
   struct scratch *s;
@@ -359,10 +375,11 @@ static long search_call(__u32 index, struct future_search *f) {
   return 0;
 }
 
-static __always_inline __u32 read_future(struct scratch *s, __u64 future) {
-  __builtin_memset(s->data, 0, 8);
-  if (!bpf_probe_read_user(s->data, FUTURE_BYTES, (void *)future)) return FUTURE_BYTES;
-  if (!bpf_probe_read_user(s->data, FUTURE_BYTES / 2, (void *)future)) return FUTURE_BYTES / 2;
+// It may be smaller, at the end of mapped memory. A read that fails leaves zeros.
+static __always_inline int read_future(struct scratch *s, __u64 future) {
+  if (!bpf_probe_read_user(s->data, FUTURE_BYTES, (void *)future)) return 1;
+  if (!bpf_probe_read_user(s->data, FUTURE_BYTES / 2, (void *)future)) return 1;
+  if (!bpf_probe_read_user(s->data, FUTURE_BYTES / 4, (void *)future)) return 1;
   count(COUNTER_READ_FAILED);
   return 0;
 }
@@ -385,10 +402,10 @@ static __always_inline __u8 state_of_future(__u64 future, __u32 offset) {
   return state == 1 || state == 2 ? FUTURE_RETURNED : FUTURE_SUSPENDED;
 }
 
-static __always_inline void emit_call_end(struct caller *c, const struct open_call *o, __u32 tgid, __u8 state,
+static __always_inline void emit_call_end(struct caller *c, const struct open_call *o, __u64 process, __u8 state,
                                           __u64 task) {
   struct event_call_end e = {};
-  struct client_call *call = find_call(tgid, o->key);
+  struct client_call *call = find_call(process, o->key);
   int waiting = call && call->place.id == o->id && call->pending != PENDING_DONE;
   fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());
   e.header.connection = o->id;
@@ -401,43 +418,53 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   e.established = c->established;
   e.connect_error = c->connect_error;
   e.connect_port = c->connect_port;
-  submit(&e, sizeof e);
+  if (o->sampled) submit(&e, sizeof e);
   // Its connection may be about to write it all the same: that is no request of its own.
-  if (waiting && call->pending != PENDING_SHARED) call->pending = PENDING_ENDED;
+  if (waiting && call->pending != PENDING_SHARED) {
+    call->pending = PENDING_ENDED;
+    call->since = e.header.time_ns;
+  }
   c->given_up = 0;
 }
 
-static __always_inline void call_ends(struct caller *c, struct scratch *s, __u32 tgid, __u64 task, __u64 future,
-                                      __u32 state_offset) {
-  __u8 state = state_of_future(future, state_offset);
-  if (!read_future(s, future)) return;
+// 1 when the future is of one of these calls.
+static __always_inline int call_ends(struct caller *c, struct scratch *s, __u64 process, __u64 task, __u8 state) {
   __u64 bit = call_of_future(c, s, state);
-  if (bit & c->open) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], tgid, state, task);
+  if (bit & c->open) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, state, task);
+  else if (bit) c->given_up = 0; // an error behind its response
   free_call(c, bit);
+  return bit != 0;
 }
 
 static __always_inline void client_drop(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  __u64 task = current_task_id(target);
-  struct caller *c = caller_here(tgid, caller_key(task));
+  __u64 task = current_task_id(target), own = caller_key(task);
+  struct caller *c = caller_here(process, own);
   if (!c) return;
   if (!c->open) { // any of them
     free_call(c, lowest_bit(c->answered));
+    c->given_up = 0;
     return;
   }
   struct scratch *s = scratch_take();
   if (!s) return;
-  call_ends(c, s, tgid, task, ctx->di, offset_of(ctx));
+  if (read_future(s, ctx->di)) {
+    __u8 state = state_of_future(ctx->di, offset_of(ctx));
+    if (!call_ends(c, s, process, task, state)) {
+      struct caller *maker = maker_of(process, own);
+      if (maker) call_ends(maker, s, process, task, state);
+    }
+  }
   scratch_give(s);
 }
 
 static __always_inline void client_error(void) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct caller *c = caller_here(tgid, caller_key(current_task_id(target)));
+  struct caller *c = caller_here(process, caller_key(current_task_id(target)));
   if (c) c->given_up = 1;
 }
 
@@ -448,13 +475,13 @@ static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *
 }
 
 static __always_inline void blocking_call(struct pt_regs *ctx) {
-  __u32 tgid;
+  __u64 process;
   __u8 orphan;
-  struct target *target = current_target(&tgid);
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct library_key key = {.tgid = tgid};
+  struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
-  struct context *parent = current_context(tgid, current_task_id(target), &orphan);
+  struct context *parent = current_context(process, current_task_id(target), &orphan);
   if (!parent) {
     bpf_map_delete_elem(&handoffs, &key);
     return;
@@ -466,13 +493,13 @@ static __always_inline void blocking_call(struct pt_regs *ctx) {
 
 // In the client's own thread, for one request after the other.
 static __always_inline void blocking_execute(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct library_key key = {.tgid = tgid};
+  struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);
-  struct task_key own = {.task = task, .tgid = tgid};
+  struct task_key own = {.task = task, .process = process};
   struct context *handed = bpf_map_lookup_elem(&handoffs, &key), *current = 0;
   if (!task) {
     struct thread *t =

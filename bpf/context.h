@@ -19,8 +19,8 @@ static __always_inline void put_context(struct context *c, const struct event_re
 }
 
 // A request of this connection begins in this task; its ids are in the record.
-static __always_inline void task_request(__u32 tgid, __u64 task, __u64 connection, const struct event_request *r) {
-  struct task_key key = {.task = task, .tgid = tgid};
+static __always_inline void task_request(__u64 process, __u64 task, __u64 connection, const struct event_request *r) {
+  struct task_key key = {.task = task, .process = process};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t) {
@@ -60,16 +60,16 @@ static __always_inline void task_answered(struct task_connection *t) {
   t->waiting_count = n - 1;
 }
 
-static __always_inline void task_forget(__u32 tgid, __u64 task, __u64 connection) {
-  struct task_key key = {.task = task, .tgid = tgid};
+static __always_inline void task_forget(__u64 process, __u64 task, __u64 connection) {
+  struct task_key key = {.task = task, .process = process};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (t && t->connection == connection) bpf_map_delete_elem(&tasks, &key);
 }
 
 // The routes that belong to the connection's first unanswered request.
-static __always_inline void take_routes(struct event_response *e, __u32 tgid, __u64 task, __u64 connection) {
-  struct task_key key = {.task = task, .tgid = tgid};
+static __always_inline void take_routes(struct event_response *e, __u64 process, __u64 task, __u64 connection) {
+  struct task_key key = {.task = task, .process = process};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t) return;
@@ -105,12 +105,13 @@ static __always_inline void thread_answered(__u64 connection) {
 
 // What the current code works under, or 0 and why. A task that serves a connection works for its request,
 // whatever it was born with.
-static __always_inline struct context *current_context(__u32 tgid, __u64 task, __u8 *orphan) {
-  struct task_key key = {.task = task, .tgid = tgid};
+static __always_inline struct context *current_context(__u64 process, __u64 task, __u8 *orphan) {
+  struct task_key key = {.task = task, .process = process};
   if (!task) {
     struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
     *orphan = ORPHAN_NO_TASK;
-    return t && t->context.known ? &t->context : 0;
+    if (!t || !t->context.known) return 0;
+    return t->context.handed || !bpf_map_lookup_elem(&closed_sockets, &t->context_connection) ? &t->context : 0;
   }
   struct task_connection *serves = bpf_map_lookup_elem(&tasks, &key);
   if (serves) {
@@ -129,11 +130,11 @@ static __always_inline void count_orphan(__u8 orphan) {
 }
 
 // `owner`: the number under which the task knows the connection.
-static __always_inline void emit_closed(struct scratch *s, __u64 now, __u64 connection, __u64 owner, __u32 tgid,
+static __always_inline void emit_closed(struct scratch *s, __u64 now, __u64 connection, __u64 owner, __u64 process,
                                         __u64 task, __u32 sequence, __u16 flags) {
   struct event_response *e = begin_response(s, EVENT_CLOSED, now, connection, task, sequence);
-  e->header.tgid = tgid;
+  e->header.tgid = process >> 32;
   e->header.flags = flags;
-  take_routes(e, tgid, task, owner);
+  take_routes(e, process, task, owner);
   submit_response(e);
 }

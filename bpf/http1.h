@@ -64,9 +64,10 @@ static __always_inline void submit_client_response(struct event_client_response 
 __noinline int report_unanswered(struct scratch *s, struct connection *c, int error, __u32 flags) {
   if (!s || !c) return 0;
   if (c->role == ROLE_CLIENT) {
+    if (!(c->sampled >> ((c->received - 1) & 63) & 1)) return 0; // clients wait for one answer before they ask again
     struct event_client_response *e =
         begin_client_response(s, EVENT_CLIENT_CLOSED, s->now, c->id, c->call.id, c->received);
-    e->header.tgid = c->tgid;
+    e->header.tgid = c->process >> 32;
     e->header.flags = flags;
     e->error = error;
     submit_client_response(e, 0);
@@ -74,7 +75,7 @@ __noinline int report_unanswered(struct scratch *s, struct connection *c, int er
   }
   // Routes belong to the first unanswered request: with that unsampled, they are nobody's.
   __u64 owner = c->sampled >> (c->answered & 63) & 1 ? c->id : 0;
-  emit_closed(s, s->now, c->id, owner, c->tgid, c->task, c->received, flags);
+  emit_closed(s, s->now, c->id, owner, c->process, c->task, c->received, flags);
   return 0;
 }
 
@@ -113,7 +114,7 @@ __noinline int server_request(struct scratch *s, struct connection *c) {
   if (!s || !c) return 0;
   struct event_request *r = &s->request;
   int sampled = submit_request(s);
-  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(c->tgid, s->task, c->id, r);
+  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(c->process, s->task, c->id, r);
   if (!s->task && s->blocking && s->target_flags & TARGET_CONTEXTS) thread_request(c->id, r);
   return sampled;
 }
@@ -133,7 +134,7 @@ static __always_inline int unlinked_request(struct scratch *s, struct connection
   struct event_request *r = &s->request;
   __u8 orphan = ORPHAN_UNLINKED;
   struct context *parent = 0;
-  if (s->target_flags & TARGET_WRITER_CONTEXT && !by_hyper) parent = current_context(c->tgid, s->task, &orphan);
+  if (s->target_flags & TARGET_WRITER_CONTEXT && !by_hyper) parent = current_context(c->process, s->task, &orphan);
   __u32 ids[ID_WORDS], parent_id[2];
   int sampled = start_client_trace(ids, parent_id, &r->trace_flags, parent);
   __builtin_memset(&c->call, 0, sizeof c->call);
@@ -149,8 +150,8 @@ static __always_inline int unlinked_request(struct scratch *s, struct connection
 
 __noinline int client_request(struct scratch *s, struct connection *c) {
   if (!s || !c) return 0;
-  struct client_call *call = s->target_flags & TARGET_CALLS ? pending_call(c->tgid, s->task) : 0;
-  if (!call) return unlinked_request(s, c, 0);
+  struct client_call *call = s->target_flags & TARGET_CALLS ? pending_call(c->process, s->task) : 0;
+  if (!call || call->pending == PENDING_TLS) return unlinked_request(s, c, 0);
   __u8 pending = call->pending;
   call->pending = PENDING_NONE;
   if (pending == PENDING_UNKNOWN) return unlinked_request(s, c, 1);
@@ -279,7 +280,7 @@ __noinline int server_response(struct scratch *s, struct connection *c, __u32 se
   if (!s || !c) return 0;
   struct event_response *e = begin_response(s, EVENT_RESPONSE, s->now, c->id, s->task, sequence);
   e->status = s->scan.head.status;
-  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) take_routes(e, c->tgid, c->task, c->id);
+  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) take_routes(e, c->process, c->task, c->id);
   if (!c->task && s->target_flags & TARGET_CONTEXTS) thread_answered(c->id);
   if (!(c->sampled >> (sequence & 63) & 1)) return 0;
   __u32 size = s->scan.end;
@@ -300,7 +301,7 @@ static __always_inline __u64 client_data_size(const struct scratch *s) {
 
 __noinline int client_response(struct scratch *s, struct connection *c, __u32 sequence) {
   if (!s || !c) return 0;
-  call_answered(c->tgid, &c->call);
+  call_answered(c->process, &c->call);
   if (!(c->sampled >> (sequence & 63) & 1)) return 0;
   struct event_client_response *e =
       begin_client_response(s, EVENT_CLIENT_RESPONSE, s->now, c->id, c->call.id, sequence);

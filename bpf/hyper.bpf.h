@@ -27,9 +27,9 @@ static __always_inline struct library_connection *library_connection_of(const st
   return bpf_map_lookup_elem(&library_connections, key);
 }
 
-static __always_inline void library_request(struct library_connection *l, struct feed *f, __u32 tgid) {
+static __always_inline void library_request(struct library_connection *l, struct feed *f, __u64 process) {
   struct event_request *r = &f->s->request;
-  if (l->open && l->sampled) emit_closed(f->s, f->now, l->id, l->id, tgid, l->task, l->received, FLAG_LOST);
+  if (l->open && l->sampled) emit_closed(f->s, f->now, l->id, l->id, process, l->task, l->received, FLAG_LOST);
   l->open = 1;
   l->task = f->task;
   fill_header(&r->header, EVENT_REQUEST, f->now);
@@ -43,11 +43,11 @@ static __always_inline void library_request(struct library_connection *l, struct
   put_addresses(r, &l->addresses);
   f->s->now = f->now;
   l->sampled = submit_request(f->s);
-  if (f->target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(tgid, f->task, l->id, r);
+  if (f->target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(process, f->task, l->id, r);
   l->received++;
   l->head_start_ns = 0;
   // The peer has reset the connection before its request was read: nothing can be answered.
-  if (l->closed) emit_closed(f->s, f->now, l->socket, l->id, tgid, f->task, l->received, 0);
+  if (l->closed) emit_closed(f->s, f->now, l->socket, l->id, process, f->task, l->received, 0);
 }
 
 // The whole buffer is read anew at each call: pieces sent for a head that is still incomplete are recalled.
@@ -86,13 +86,13 @@ static __always_inline long read_pair(__u64 at, __u16 first, __u16 second, __u64
 }
 
 static __always_inline int hyper_parse(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
   __u32 index = bpf_get_attach_cookie(ctx);
   struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
   if (!layout) return 0;
-  struct library_key key = {.tgid = tgid};
+  struct library_key key = {.process = process};
   __u64 pointer = 0, size = 0;
   if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) ||
       bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
@@ -108,7 +108,7 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   if (!f.s) return 0;
   int result = parse_head(pointer, size, &f, 0);
   if (result == HEAD_DONE) {
-    library_request(l, &f, tgid);
+    library_request(l, &f, process);
   } else {
     if (f.s->sent) emit_head_dropped(f.now, l->id);
     if (result == HEAD_WAIT && !l->head_start_ns) l->head_start_ns = f.now;
@@ -118,13 +118,13 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
 }
 
 static __always_inline int hyper_encode(struct pt_regs *ctx) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
   __u32 index = bpf_get_attach_cookie(ctx);
   struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
   if (!layout) return 0;
-  struct library_key key = {.tgid = tgid};
+  struct library_key key = {.process = process};
   __u64 head = 0;
   __u16 status = 0;
   if (read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer)) return 0;
@@ -140,7 +140,7 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   __u64 now = bpf_ktime_get_ns();
   struct event_response *e = begin_response(s, EVENT_RESPONSE, now, c->id, c->task, c->received - 1);
   e->status = status;
-  if (target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) take_routes(e, tgid, c->task, c->id);
+  if (target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) take_routes(e, process, c->task, c->id);
   if (c->sampled) submit_response(e);
   scratch_give(s);
   return 0;

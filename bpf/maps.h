@@ -69,11 +69,12 @@ struct connection {
   struct half tx;
   __u32 received; // complete request heads
   __u32 answered; // final response heads
-  __u32 tgid;
+  __u64 process; // see process_key
   __u8 role;
   __u8 closed;
   __u8 connect; // the last request is CONNECT; 2: bytes came behind it
   __u8 looks;   // how often a connection of another kind was looked at again
+  __u32 unused;
 };
 
 // An incomplete head between two reads (rx) or writes (tx).
@@ -121,10 +122,10 @@ struct thread {
   __u8 unused[5];
 };
 
+// A process between two execs: ids of tasks begin anew in the next one, and numbers of processes are used again.
 struct task_key {
   __u64 task;
-  __u32 tgid;
-  __u32 unused;
+  __u64 process; // see process_key
 };
 
 // The routers that a request has passed. Room for two texts: each is bounded on its own.
@@ -171,8 +172,7 @@ struct task_connection {
 
 struct library_key {
   __u64 pointer; // hyper: &mut req_method of the connection
-  __u32 tgid;
-  __u32 unused;
+  __u64 process;
 };
 
 struct library_connection {
@@ -211,6 +211,7 @@ struct client_call {
 #define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed
 
 struct open_call {
+  __u64 sampled;
   __u64 id;
   __u64 key;  // of `calls`
   __u64 path; // pointer of the URI's path: the caller's future holds it until its end

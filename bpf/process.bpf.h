@@ -31,9 +31,9 @@ int BPF_PROG(process_exit, struct task_struct *process) {
 
 SEC("uprobe.multi")
 int rust_panic(struct pt_regs *ctx) {
-  __u32 tgid;
+  __u64 process;
   guard_begin();
-  struct target *target = current_target(&tgid);
+  struct target *target = current_target(&process);
   if (target) emit_process(EVENT_PANIC, current_task_id(target), 0);
   guard_end();
   return 0;

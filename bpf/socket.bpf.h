@@ -189,7 +189,7 @@ static __always_inline int is_request(__u64 word) {
 
 static __always_inline int is_response(__u64 word) { return (word & 0x00ffffffffffffffULL) == HTTP_1; }
 
-static __always_inline struct connection *connection_of(struct sock *sk, __u32 tgid) {
+static __always_inline struct connection *connection_of(struct sock *sk, __u64 process) {
   struct connection *c = bpf_sk_storage_get(&connections, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!c) {
     count(COUNTER_MAP_FULL);
@@ -197,7 +197,7 @@ static __always_inline struct connection *connection_of(struct sock *sk, __u32 t
   }
   if (!c->id) {
     c->id = new_connection_id();
-    c->tgid = tgid;
+    c->process = process;
   }
   return c;
 }
@@ -266,10 +266,10 @@ static __always_inline int ignores_reads(const struct connection *c, const struc
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(socket_received, struct sock *sk, int bytes, int flags) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || bytes <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE)) return 0;
-  struct connection *c = connection_of(sk, tgid);
+  struct connection *c = connection_of(sk, process);
   if (!c || ignores_reads(c, target)) return 0;
   struct moved m = {.bytes = bytes, .flags = flags};
   if (!find_buffers(&m.buffers)) {
@@ -283,10 +283,11 @@ int BPF_PROG(socket_received, struct sock *sk, int bytes, int flags) {
 }
 
 // The task that has encoded a request under TLS writes it next: from then on either connection knows the other.
-static __always_inline void link_tls_client(struct connection *c, const struct client_call *call) {
+static __always_inline void link_tls_client(struct connection *c, struct client_call *call) {
   if (!call || call->pending != PENDING_TLS) return;
-  struct library_key key = {.pointer = call->path, .tgid = c->tgid};
+  struct library_key key = {.pointer = call->path, .process = c->process};
   struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
+  call->pending = PENDING_NONE;
   if (!l) return;
   l->socket = c->id;
   c->library = key.pointer;
@@ -315,10 +316,10 @@ static __always_inline void classify_write(struct connection *c, struct target *
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
-  __u32 tgid;
-  struct target *target = current_target(&tgid);
+  __u64 process;
+  struct target *target = current_target(&process);
   if (!target || bytes <= 0) return 0;
-  struct connection *c = connection_of(sk, tgid);
+  struct connection *c = connection_of(sk, process);
   struct moved m = {.bytes = bytes, .flags = flags};
   if (!c) return 0;
   if (c->role == ROLE_NEW || (c->role == ROLE_OTHER && !c->received && c->looks < MAX_LOOKS)) {
@@ -326,7 +327,7 @@ int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
     classify_write(c, target, &m.buffers, bytes);
   }
   if (c->role == ROLE_TLS && !c->library && target->flags & TARGET_CLIENT_LIBRARY)
-    link_tls_client(c, pending_call(tgid, current_task_id(target)));
+    link_tls_client(c, pending_call(process, current_task_id(target)));
   int client = c->role == ROLE_CLIENT;
   if (!client && c->role != ROLE_SERVER) return 0;
   if (!(target->flags & (client ? TARGET_CLIENT_SOCKET : TARGET_SOCKET)) || c->tx.state >= HALF_UNTIL_CLOSE) return 0;
@@ -365,30 +366,30 @@ static __always_inline int close_library(__u64 socket, struct owner *owner) {
 // A connection that its process begins: who waits for it is told how that ends.
 static __always_inline void connect_state(struct sock *sk, int old_state, int new_state) {
   if (new_state == TCP_SYN_SENT) {
-    __u32 tgid;
-    struct target *target = current_target(&tgid);
-    struct connection *c = target && target->flags & TARGET_CALLS ? connection_of(sk, tgid) : 0;
+    __u64 process;
+    struct target *target = current_target(&process);
+    struct connection *c = target && target->flags & TARGET_CALLS ? connection_of(sk, process) : 0;
     if (!c) return;
     c->task = caller_key(current_task_id(target));
-    connect_begins(tgid, c->task);
+    connect_begins(process, c->task);
     return;
   }
   struct connection *c = bpf_sk_storage_get(&connections, sk, 0, 0);
   if (!c || !c->task) return;
-  connect_ends(c->tgid, c->task, new_state == TCP_ESTABLISHED, new_state == TCP_CLOSE ? sk->sk_err : 0,
+  connect_ends(c->process, c->task, new_state == TCP_ESTABLISHED, new_state == TCP_CLOSE ? sk->sk_err : 0,
                __builtin_bswap16(sk->__sk_common.skc_dport));
 }
 
 // Under TLS: the open request of hyper's client above the socket gets no answer any more.
 static __always_inline void close_client(struct scratch *s, struct connection *c, int error, __u16 flags) {
-  struct library_key key = {.pointer = c->library, .tgid = c->tgid};
+  struct library_key key = {.pointer = c->library, .process = c->process};
   struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
   if (!l || !l->open || l->socket != c->id) return;
   l->open = 0;
   if (!l->sampled) return;
   struct event_client_response *e =
       begin_client_response(s, EVENT_CLIENT_CLOSED, s->now, l->id, l->call.id, l->sequence);
-  e->header.tgid = c->tgid;
+  e->header.tgid = c->process >> 32;
   e->header.flags = flags;
   e->error = error;
   submit_client_response(e, 0);
@@ -402,9 +403,11 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
     return 0;
   struct connection *c = bpf_sk_storage_get(&connections, sk, 0, 0);
   if (!c || c->closed || !c->id) return 0;
+  // A client may shut its side and still read the answer.
+  if ((c->role == ROLE_CLIENT || c->library) && new_state != TCP_CLOSE && !(sk->sk_shutdown & RCV_SHUTDOWN)) return 0;
   struct owner owner = {.id = c->id, .task = c->task};
   c->closed = 1;
-  if (c->role == ROLE_TLS || c->role == ROLE_NEW) {
+  if (c->role == ROLE_TLS || c->role == ROLE_NEW || !c->task) { // without task: a thread may have its context
     __u8 yes = 1;
     bpf_map_update_elem(&closed_sockets, &c->id, &yes, BPF_ANY);
   }
@@ -413,17 +416,17 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
                  (c->role == ROLE_CLIENT && c->received != c->answered);
   if (library || followed || c->library) {
     struct task_struct *thread = bpf_get_current_task_btf();
-    __u16 flags = (__u32)thread->tgid == c->tgid && thread->flags & PF_EXITING ? FLAG_EXITING : 0;
+    __u16 flags = (__u32)thread->tgid == c->process >> 32 && thread->flags & PF_EXITING ? FLAG_EXITING : 0;
     __u64 now = bpf_ktime_get_ns();
     struct scratch *s = scratch_take();
     if (s) {
       s->now = now;
-      if (library) emit_closed(s, now, c->id, owner.id, c->tgid, owner.task, c->received, flags);
+      if (library) emit_closed(s, now, c->id, owner.id, c->process, owner.task, c->received, flags);
       else if (c->library) close_client(s, c, sk->sk_err, flags);
       else report_unanswered(s, c, sk->sk_err, flags);
       scratch_give(s);
     }
   }
-  if (library || c->role == ROLE_SERVER) task_forget(c->tgid, owner.task, owner.id);
+  if (library || c->role == ROLE_SERVER) task_forget(c->process, owner.task, owner.id);
   return 0;
 }

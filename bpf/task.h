@@ -1,9 +1,19 @@
 // Who runs: process, thread, Tokio task, and whether the agent traces it.
 #pragma once
 
-static __always_inline struct target *current_target(__u32 *tgid) {
-  *tgid = bpf_get_current_pid_tgid() >> 32;
-  return bpf_map_lookup_elem(&targets, tgid);
+// The current process as a part of keys: its number, and what tells it from others of that number and from itself
+// before an exec.
+static __always_inline __u64 process_key(void) {
+  struct task_struct *thread = bpf_get_current_task_btf();
+  __u64 mark = thread->group_leader->start_time ^ thread->self_exec_id << 24;
+  return (bpf_get_current_pid_tgid() & 0xffffffff00000000ULL) | (__u32)(mark ^ mark >> 32);
+}
+
+static __always_inline struct target *current_target(__u64 *process) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+  if (target) *process = process_key();
+  return target;
 }
 
 // Tokio's id of the task this thread polls, 0 when there is none or the slot is not known.

@@ -130,6 +130,7 @@ struct in6_addr {
 #define AF_INET6 10
 #define MSG_PEEK 2
 #define MSG_DONTWAIT 0x40
+#define RCV_SHUTDOWN 1
 #define PF_KTHREAD 0x00200000
 
 enum {
@@ -161,6 +162,7 @@ struct task_struct {
 	u64 start_boottime; /* boot time, ns: field 22 of /proc/<pid>/stat in other units */
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	u64 self_exec_id; /* execs since its first ancestor */
 	char comm[16];
 	struct thread_struct thread;
 };
@@ -189,6 +191,7 @@ struct sock {
 	u16 sk_type;
 	u16 sk_protocol;
 	int sk_err;
+	u8 sk_shutdown;
 };
 
 struct super_block {

@@ -210,6 +210,8 @@ static void exec_command(void) {
   struct inode inode = {.i_sb = &super, .i_ino = number()};
   struct file file = {.f_inode = &inode};
   struct linux_binprm program = {.file = &file};
+  for (int i = 0; i < HOST_THREADS; i++) // of the process; the kernel ends the other threads
+    if (host_threads[i].tgid == host_task->tgid) host_threads[i].self_exec_id++;
   process_exec(host_task, host_task->pid, &program);
 }
 

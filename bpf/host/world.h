@@ -57,6 +57,7 @@ static void run_thread(__u32 tgid, __u32 tid, __u64 task) {
   host_task = thread_numbered(tid);
   host_task->tgid = tgid;
   host_task->pid = tid;
+  host_task->group_leader = host_task;
   if (!tls_block) {
     tls_region = host_region_count;
     tls_block = host_map_user(slot, sizeof slot);
@@ -152,6 +153,7 @@ static void run_transfer(const struct transfer_call *call) {
 static void run_state(unsigned number, int state, int error) {
   struct sock *sk = socket_of(number);
   sk->sk_err = error;
+  if (state == TCP_CLOSE_WAIT) sk->sk_shutdown |= RCV_SHUTDOWN; // as tcp_fin does
   socket_state(sk, sk->__sk_common.skc_state, state);
   sk->__sk_common.skc_state = state;
   finish_call();

@@ -8,9 +8,10 @@ import {
   type HookFunctions,
   hasHyperClient,
   hyperClient,
+  SEND,
 } from '../libraries/hyper/client.ts';
 import { type HyperClientLayout, hyperClientLayout } from '../libraries/hyper/client-layout.ts';
-import { type Found, hasFunction, hasSymbols } from '../libraries/library.ts';
+import { type Found, hasCrate, hasFunction, hasSymbols } from '../libraries/library.ts';
 import { REQUEST_POLL, requestUrl, reqwest } from '../libraries/reqwest/reqwest.ts';
 import { loadSites, POINTER_REGISTERS, pointerArgument } from '../x86/address-load.ts';
 import { addSites } from '../x86/atomic-add.ts';
@@ -23,6 +24,8 @@ export interface ClientParts {
   /** Whether hyper's client is linked, as far as symbols tell. */
   readonly linked: boolean;
   readonly call: HookSites;
+  /** Nothing is missing without it but statuses of calls that share one Uri. */
+  readonly send: HookSites;
   readonly encode: HookSites;
   readonly parse: HookSites;
   readonly drop: HookSites;
@@ -44,6 +47,7 @@ export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientPar
   return {
     linked: hasHyperClient(facts),
     call: callSites(facts, readCode, request),
+    send: hasCrate(facts, 'reqwest') ? { probes: [], missing: [] } : hookSites(SEND, facts, readCode),
     encode: named('hyper.client.encode'),
     parse: named('hyper.client.parse'),
     drop: dropSites(facts, readCode),

@@ -290,7 +290,9 @@ function usedClientHooks(client: ClientParts, sources: readonly SourceChoice[]):
     sources.some(({ datum, source }) => datum === wanted && source === 'library');
   const heads = from('http.client.tls') || from('http.client.plaintext');
   return [
-    ...(from('http.client.call') ? [...client.call.probes, ...client.encode.probes] : []),
+    ...(from('http.client.call')
+      ? [...client.call.probes, ...client.send.probes, ...client.encode.probes]
+      : []),
     ...(heads ? client.parse.probes : []),
     ...(from('http.client.call')
       ? [...client.drop.probes, ...client.error.probes, ...client.blocking.probes]

@@ -50,8 +50,10 @@ const commandsOf = (steps: readonly Step[]): string[] => [
   ),
 ];
 
-/** The kernel side gives at most so much of a head, by whole windows; the rest is cut. */
-const cutHead = (head: string, like: string) => (like.length >= 8192 ? head.slice(0, like.length) : head);
+/** The kernel side gives at most so much of a head, by whole windows, empty lines before it included; the rest is cut. */
+const cutHead = (head: string, like: string) =>
+  like.length >= 8192 - EMPTY_LINES ? head.slice(0, like.length) : head;
+const EMPTY_LINES = 16;
 
 function assertSame(steps: readonly Step[], result: Replayed): void {
   const seen = seenBy(result, 4);

@@ -57,7 +57,7 @@ shared(
 );
 shared(
   'an old one that was never written is not waited for',
-  [...made(1), 'set host_clock 20000000000', ...made(2), ...carried(2)],
+  [...made(1), 'set host_clock 200000000000', ...made(2), ...carried(2)],
   [CALL(1), CALL(2), '#2 => 0 call 2', '#2 <= 0 200 call 2'],
 );
 shared(

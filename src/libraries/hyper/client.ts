@@ -30,6 +30,7 @@ const future = (id: string, method: string): SymbolQuery => ({
  *     fn extract_domain(out rdi, uri: &mut Uri rsi, is_connect: bool edx)    once a call, in the caller's task; the Uri
  *                                                                            is still inside the request
  *     fn Client::request(&self rdi, Request<B> rsi), and <Client as Service>::call, which has it inlined or calls it
+ *     fn Sender::try_send(out rdi, &mut self rsi, Request<B> rdx)    to the connection, with all headers
  *     fn encode(out rdi, msg: Encode<RequestLine> rsi, dst: &mut Vec<u8> rdx)
  *     fn parse(out rdi, buf: &mut BytesMut rsi, ctx: ParseContext rdx)
  *     drop of the future of send_request(&mut rdi): once a call, in the caller's task
@@ -55,6 +56,12 @@ export const hyperClient: Library = {
     ),
     transaction('encode'),
     transaction('parse'),
+    {
+      id: 'hyper.client.send',
+      kind: 'function',
+      contains: ['hyper', 'client', 'dispatch', 'Sender', 'try_send'],
+      pattern: /^<?hyper::client::dispatch::Sender<.*>>?::try_send$/,
+    },
     future('hyper.client.future', 'send_request'),
     future('hyper.client.retry_future', 'retryably_send_request'),
   ],
@@ -84,6 +91,19 @@ const call = (query: string): Hook => ({
   limit: INSTANCES,
   gives: 'whose request it is',
 });
+
+/**
+ * Only for calls that share one Uri's text and have no header: reqwest parses a URL for each call and always sends
+ * `accept`, so a program with it does without.
+ */
+export const SEND: Hook = {
+  name: 'hyper.client.send',
+  program: 'hyper_client_send',
+  query: 'hyper.client.send',
+  arguments: ['rdx'],
+  limit: INSTANCES,
+  gives: 'which of several calls of one Uri is sent',
+};
 
 const drop = (query: string): Hook => ({
   name: 'hyper.client.drop',
