@@ -3,10 +3,10 @@ import { UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Link } from '../kernel/kernel.ts';
 import { QUERIES } from '../libraries/index.ts';
-import { makePlan } from '../plan/make-plan.ts';
 import { type Plan, PROGRAMS, type ProgramName, type Tier } from '../plan/plan.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
+import { cachedPlan } from './cached-plan.ts';
 import { encodeLayout, encodeTarget, encodeU32, probeCookie, SIDES, type Side } from './kernel-values.ts';
 import type { Tracing } from './tracing.ts';
 
@@ -144,10 +144,10 @@ export class Programs implements Disposable {
 
   async #attach(path: string, name: string): Promise<Attached> {
     const started = performance.now();
-    const { facts, readCode, problems } = await analyze(path, QUERIES);
-    if (!facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
-    for (const problem of problems) this.#log.warn(`${name}: ${problem}`);
-    const plan = await makePlan({ facts, readCode }, this.#tier);
+    const analysis = await analyze(path, QUERIES);
+    if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
+    for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
+    const plan = await cachedPlan(analysis, this.#tier);
     const { reason } = httpSource(plan);
     if (reason !== undefined) throw new UserError(`Cannot trace ${name}: ${reason}; it holds ${holds(plan)}`);
     const layoutIndex = this.#nextLayout++;

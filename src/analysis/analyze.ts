@@ -1,5 +1,5 @@
 import { type ElfFile, parseElf } from '../elf/elf.ts';
-import { cacheKey, contentId, defaultCacheDirectory, isSettled, readCache, writeCache } from './cache.ts';
+import { cacheKey, contentId, defaultCacheDirectory, isSettled, readCache, writeEntry } from './cache.ts';
 import { createCodeReader } from './code-reader.ts';
 import { collectFacts } from './collect.ts';
 import { debugCandidates } from './debug-file.ts';
@@ -12,6 +12,13 @@ export interface Analysis {
   readonly readCode: CodeReader;
   /** What could not be used and why: a debug file that does not belong to this one, a damaged table. */
   readonly problems: readonly string[];
+  /** Where facts of these very bytes are kept, and under which name; undefined when they are not. */
+  readonly cached: CachePlace | undefined;
+}
+
+export interface CachePlace {
+  readonly directory: string;
+  readonly key: string;
 }
 
 export interface AnalyzeOptions {
@@ -32,8 +39,8 @@ export async function analyze(
   using source = new FileSource(path);
   const elf = parseElf(source, path);
   checkLoadable(elf);
-  const { facts, problems } = await cachedFacts(elf, source, queries, options);
-  return { facts, problems, readCode: createCodeReader(path, source.identity, facts.segments) };
+  const analysis = await cachedFacts(elf, source, queries, options);
+  return { ...analysis, readCode: createCodeReader(path, source.identity, analysis.facts.segments) };
 }
 
 async function cachedFacts(
@@ -47,13 +54,15 @@ async function cachedFacts(
   const problems: string[] = [];
   const candidates = debugCandidates(elf, own.buildId, problems, options.debugRoot);
   if (directory === false || !isSettled(source.identity, Date.now())) {
-    return { facts: await collectFacts(elf, own, candidates, queries, problems), problems };
+    const facts = await collectFacts(elf, own, candidates, queries, problems);
+    return { facts, problems, cached: undefined };
   }
   const paths = candidates.map(({ path }) => path);
   const key = cacheKey(contentId(own.buildId, source.identity), paths, queries);
   const known = readCache(directory, key);
-  if (known !== undefined) return known;
+  const cached = { directory, key };
+  if (known !== undefined) return { ...known, cached };
   const facts = await collectFacts(elf, own, candidates, queries, problems);
-  writeCache(directory, key, { facts, problems });
-  return { facts, problems };
+  writeEntry(directory, key, { facts, problems });
+  return { facts, problems, cached };
 }

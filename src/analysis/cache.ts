@@ -61,13 +61,21 @@ function stamp(path: string): readonly (string | number)[] {
   return [path, stats?.size ?? -1, stats?.mtimeMs ?? -1];
 }
 
-/** The entry, or undefined when there is none, it is damaged, or anyone but its owner and root could have written it. */
 export function readCache(directory: string, key: string): CachedFacts | undefined {
+  const entry = readEntry<CachedFacts>(directory, key);
+  return entry && withUndefined(entry);
+}
+
+/**
+ * The entry, or undefined when there is none, it is damaged, or anyone but its owner and root could have written it.
+ * JSON has no `undefined`: members of that value are absent.
+ */
+export function readEntry<T>(directory: string, key: string): T | undefined {
   try {
     const path = join(directory, `${key}.json`);
     const stats = statSync(path);
     if (stats.size > MAX_ENTRY || (stats.mode & 0o022) !== 0 || !isTrusted(stats.uid)) return undefined;
-    return decode(readFileSync(path, 'utf8'), key);
+    return decode<T>(readFileSync(path, 'utf8'), key);
   } catch {
     return undefined;
   }
@@ -78,7 +86,7 @@ function isTrusted(uid: number): boolean {
 }
 
 /** Writes to a temporary name, then renames, so that a reader sees a whole entry or none. Failure to write is no error. */
-export function writeCache(directory: string, key: string, value: CachedFacts): void {
+export function writeEntry(directory: string, key: string, value: object): void {
   const temporary = join(directory, `.${key}.${process.pid}`);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
@@ -90,16 +98,16 @@ export function writeCache(directory: string, key: string, value: CachedFacts): 
 }
 
 /** One line with key and checksum, then the value. */
-function encode(value: CachedFacts, key: string): string {
+function encode(value: object, key: string): string {
   const body = JSON.stringify(value);
   return `${key} ${checksum(body)}\n${body}`;
 }
 
-function decode(text: string, key: string): CachedFacts | undefined {
+function decode<T>(text: string, key: string): T | undefined {
   const newline = text.indexOf('\n');
   const body = text.slice(newline + 1);
   if (text.slice(0, newline) !== `${key} ${checksum(body)}`) return undefined;
-  return withUndefined(JSON.parse(body) as CachedFacts);
+  return JSON.parse(body) as T;
 }
 
 function checksum(body: string): string {
