@@ -8,7 +8,8 @@ import {
   ATTR_URL_QUERY,
   ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions';
-import type { AttributeKey, AttributeValue, SpanRecord } from '../spans/span.ts';
+import type { AttributeKey } from '../base/attribute-key.ts';
+import type { AttributeValue, SpanRecord } from '../spans/span.ts';
 import { spanIdHex, traceIdHex } from './span-ids.ts';
 
 /** Only in the package's `incubating` part, which takes 5 MB of memory to load. */

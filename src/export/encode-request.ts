@@ -1,4 +1,5 @@
-import { attributeKey, type FlatAttributes, type Scope, type TracedProcess } from '../spans/span.ts';
+import { attributeKey } from '../base/attribute-key.ts';
+import type { FlatAttributes, Scope, TracedProcess } from '../spans/span.ts';
 import { ByteWriter, Chunk, varintSize } from './byte-writer.ts';
 import { encodeAttributes } from './encode-span.ts';
 import type { EncodedSpan } from './encoded-span.ts';

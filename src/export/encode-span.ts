@@ -1,4 +1,5 @@
-import type { AttributeKey, AttributeValue, FlatAttributes, SpanEvent, SpanRecord } from '../spans/span.ts';
+import type { AttributeKey } from '../base/attribute-key.ts';
+import type { AttributeValue, FlatAttributes, SpanEvent, SpanRecord } from '../spans/span.ts';
 import { type ByteWriter, varintSize } from './byte-writer.ts';
 import { droppedAttributes, limitValue } from './limits.ts';
 import type { SpanLimits } from './settings.ts';

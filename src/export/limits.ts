@@ -1,4 +1,5 @@
-import type { AttributeKey, AttributeValue, FlatAttributes } from '../spans/span.ts';
+import type { AttributeKey } from '../base/attribute-key.ts';
+import type { AttributeValue, FlatAttributes } from '../spans/span.ts';
 
 /** Same cut as the OpenTelemetry SDK: UTF-16 code units. */
 export function limitValue(value: AttributeValue, maxLength: number): AttributeValue {

@@ -12,9 +12,9 @@ import {
   ATTR_SERVER_PORT,
   ATTR_URL_FULL,
 } from '@opentelemetry/semantic-conventions';
+import { attributeKey } from '../base/attribute-key.ts';
 import { type ClientTarget, fullUrl, serverOf } from './client-url.ts';
 import { type Attributes, pushHeaders } from './server-attributes.ts';
-import { attributeKey } from './span.ts';
 
 const METHOD = attributeKey(ATTR_HTTP_REQUEST_METHOD);
 const METHOD_ORIGINAL = attributeKey(ATTR_HTTP_REQUEST_METHOD_ORIGINAL);

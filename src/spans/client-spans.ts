@@ -1,3 +1,4 @@
+import { attributeKey } from '../base/attribute-key.ts';
 import type { CallEndEvent, CallEvent, ClientResponseEvent, RequestEvent } from '../events/events.ts';
 import { clientAttributes, HTTP_METHODS, isKnownMethod } from './client-attributes.ts';
 import {
@@ -18,7 +19,7 @@ import { OpenTable } from './open-table.ts';
 import { Redirects } from './redirects.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { pushResponseHeaders, spanName } from './server-attributes.ts';
-import { attributeKey, type Scope, SPAN_KIND, type SpanRecord, STATUS, type TracedProcess } from './span.ts';
+import { type Scope, SPAN_KIND, type SpanRecord, STATUS, type TracedProcess } from './span.ts';
 
 /** What the CLIENT spans of one process need to know of it. */
 export interface ClientContext {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { AttributeKey } from '../base/attribute-key.ts';
 import { parseRequestHead } from './request-head.ts';
 import { KNOWN_METHODS, requestAttributes, spanName, type Transport, text } from './server-attributes.ts';
-import type { AttributeKey } from './span.ts';
 
 const PLAIN: Transport = { tls: false, peerAddress: '10.0.0.9', peerPort: 5000 };
 const KNOWN = new Set(KNOWN_METHODS);

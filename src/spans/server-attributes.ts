@@ -17,8 +17,9 @@ import {
   ATTR_URL_SCHEME,
   ATTR_USER_AGENT_ORIGINAL,
 } from '@opentelemetry/semantic-conventions';
+import { type AttributeKey, attributeKey } from '../base/attribute-key.ts';
 import type { RequestHead } from './request-head.ts';
-import { type AttributeKey, type AttributeValue, attributeKey } from './span.ts';
+import type { AttributeValue } from './span.ts';
 import { forwardedParameter, redactQuery, splitHost, splitTarget } from './url.ts';
 
 const METHOD = attributeKey(ATTR_HTTP_REQUEST_METHOD);

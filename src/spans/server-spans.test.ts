@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { AttributeKey } from '../base/attribute-key.ts';
 import type { ClosedEvent, EventHeader, RequestEvent, ResponseEvent } from '../events/events.ts';
 import { WallClock } from './clock.ts';
 import { KNOWN_METHODS } from './server-attributes.ts';
 import { type ServerSpanOptions, ServerSpans } from './server-spans.ts';
-import type { AttributeKey, SpanRecord } from './span.ts';
+import type { SpanRecord } from './span.ts';
 
 const SECOND = 1e9;
 const GET = 'GET /a HTTP/1.1\r\nHost: a.example\r\n\r\n';

@@ -1,3 +1,4 @@
+import { attributeKey } from '../base/attribute-key.ts';
 import type { ClosedEvent, EventHeader, PieceEvent, RequestEvent, ResponseEvent } from '../events/events.ts';
 import type { UnixTime, WallClock } from './clock.ts';
 import { OpenTable } from './open-table.ts';
@@ -14,7 +15,6 @@ import {
   text,
 } from './server-attributes.ts';
 import {
-  attributeKey,
   type Scope,
   SPAN_KIND,
   type SpanEvent,

@@ -1,7 +1,7 @@
+import { attributeKey } from '../../base/attribute-key.ts';
 import { readConfig } from '../../config.ts';
 import {
   type AttributeValue,
-  attributeKey,
   type FlatAttributes,
   type Scope,
   SPAN_KIND,

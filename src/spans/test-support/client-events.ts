@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import type { AttributeKey } from '../../base/attribute-key.ts';
 import type { CallEndEvent, CallEvent, ClientResponseEvent, RequestEvent } from '../../events/events.ts';
 import { CALL_SCHEME, FUTURE_STATE } from '../../events/layout.ts';
 import { type ClientSpanOptions, ClientSpans } from '../client-spans.ts';
 import { WallClock } from '../clock.ts';
 import { KNOWN_METHODS } from '../server-attributes.ts';
-import type { AttributeKey, SpanRecord } from '../span.ts';
+import type { SpanRecord } from '../span.ts';
 
 export const SECOND = 1e9;
 export const CONTEXT = {
