@@ -192,9 +192,11 @@ static __always_inline void fill_call_ids(struct event_request *r, const struct 
 
 // ---- connections that callers wait for ----
 
-static __always_inline void connect_begins(__u64 process, __u64 task) {
+static __always_inline void connect_begins(__u64 process, __u64 task, __u16 port) {
   struct caller *c = caller_here(process, task);
-  if (c) c->connects++;
+  if (!c) return;
+  c->connects++;
+  c->connect_port = port;
 }
 
 static __always_inline void connect_ends(__u64 process, __u64 task, int established, int error,

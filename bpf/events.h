@@ -159,7 +159,7 @@ struct event_call_end {
   __u16 connects;   // since the call began, in its task
   __u16 established;
   __u16 connect_error; // errno of the last connect that failed, 0 when none has
-  __u16 connect_port;  // where to
+  __u16 connect_port;  // of the last one
   __u32 unused;
 };
 _Static_assert(sizeof(struct event_call_end) == 56, "ABI");

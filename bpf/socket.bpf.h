@@ -371,7 +371,7 @@ static __always_inline void connect_state(struct sock *sk, int old_state, int ne
     struct connection *c = target && target->flags & TARGET_CALLS ? connection_of(sk, process) : 0;
     if (!c) return;
     c->task = caller_key(current_task_id(target));
-    connect_begins(process, c->task);
+    connect_begins(process, c->task, __builtin_bswap16(sk->__sk_common.skc_dport));
     return;
   }
   struct connection *c = bpf_sk_storage_get(&connections, sk, 0, 0);

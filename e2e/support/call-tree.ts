@@ -155,6 +155,8 @@ function tolerated(span: Span, call: Call, shape: string): CallEnd {
   // Of calls with one allocation for their URL it can't be told whose response came; the agent must then say so.
   const unseen = span.attributes[END_REASON] === 'response_not_seen';
   if ((shape === 'twin' || shape === 'shareduri') && unseen) return { reason: 'response_not_seen' };
+  // The task may connect for its pool at that moment: then nothing says that it was the name.
+  if (shape === 'dns' && unseen) return { reason: 'response_not_seen' };
   // After FIN the client still says good-bye in TLS, to which a server that is gone answers with RST.
   const reset = span.attributes['error.type'] === 'connection_reset';
   return shape === 'close' && call.url.startsWith('https:') && reset

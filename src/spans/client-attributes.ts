@@ -13,7 +13,7 @@ import {
   ATTR_URL_FULL,
 } from '@opentelemetry/semantic-conventions';
 import { attributeKey } from '../base/attribute-key.ts';
-import { type ClientTarget, fullUrl, serverOf } from './client-url.ts';
+import { type ClientTarget, defaultPort, fullUrl, serverOf } from './client-url.ts';
 import { type Attributes, pushHeaders } from './server-attributes.ts';
 
 const METHOD = attributeKey(ATTR_HTTP_REQUEST_METHOD);
@@ -78,6 +78,6 @@ function pushServer(attributes: Attributes, { scheme, authority }: ClientTarget)
   const { address, port } = serverOf(authority);
   if (address === undefined) return;
   attributes.push(SERVER_ADDRESS, address);
-  const known = port ?? (scheme === 'https' ? 443 : scheme === 'http' ? 80 : undefined);
+  const known = port ?? defaultPort(scheme);
   if (known !== undefined) attributes.push(SERVER_PORT, known);
 }

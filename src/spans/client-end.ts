@@ -57,6 +57,8 @@ function connectFailure(error: number, port: number): ClientEnd | undefined {
 export interface CallEvidence {
   readonly scheme: string | undefined;
   readonly host: string | undefined;
+  /** The URL's, also where it is the scheme's default. */
+  readonly port: number | undefined;
   /** Of the connection that carried it. */
   readonly closed: ClientEnd | undefined;
 }
@@ -71,10 +73,12 @@ export function callEnd(event: CallEndEvent, evidence: CallEvidence): ClientEnd 
 
 /**
  * The stage that a returned call has reached: name, connection, TLS, request. Connections are counted for the
- * task: two calls that it makes at once share the evidence, so one's failure may be named after the other's.
+ * task: of two calls that it makes at once to the same port, one's failure may be named after the other's. A
+ * connection to another port tells nothing: it is another call's, or goes to a proxy.
  */
-function failureOf(event: CallEndEvent, { scheme, host, closed }: CallEvidence): ClientEnd | undefined {
+function failureOf(event: CallEndEvent, { scheme, host, port, closed }: CallEvidence): ClientEnd | undefined {
   if (event.written) return closed;
+  if (event.connectPort !== 0 && event.connectPort !== port) return undefined;
   if (event.established > 0) return scheme === 'https' ? TLS_ERROR : closed;
   if (event.connectError !== 0) return connectFailure(event.connectError, event.connectPort);
   if (event.connects > 0) return CONNECT_TIMEOUT;

@@ -186,7 +186,8 @@ test('why a call had no response', () => {
   const table = [
     [{ state: 2 }, 'cancelled', false],
     [{ state: 2, givenUp: true }, 'timeout', true],
-    [{ connects: 1, connectError: 111, connectPort: 80 }, 'connection_refused', true],
+    [{ connects: 1, connectError: 111, connectPort: 8080 }, 'connection_refused', true],
+    [{ connects: 1, connectError: 111, connectPort: 80 }, 'response_not_seen', false],
     [{ connects: 2, connectError: 110 }, 'timeout', true],
     [{ connects: 1, connectError: 999 }, 'connection_failed', true],
     [{ connects: 1 }, 'timeout', true],

@@ -13,7 +13,7 @@ import {
   RESPONSE_NOT_SEEN,
 } from './client-end.ts';
 import { isCut, type OpenRequest, openRequest, writtenOn } from './client-request.ts';
-import { callTarget, serverOf, wireTarget } from './client-url.ts';
+import { callTarget, defaultPort, serverOf, wireTarget } from './client-url.ts';
 import type { WallClock } from './clock.ts';
 import { OpenTable } from './open-table.ts';
 import { Redirects } from './redirects.ts';
@@ -155,8 +155,9 @@ export class ClientSpans {
       this.#ignored.delete(call);
       return;
     }
-    const host = serverOf(open.target.authority).address;
-    const evidence = { scheme: open.target.scheme, host, closed: open.closed };
+    const { scheme, authority } = open.target;
+    const { address: host, port = defaultPort(scheme) } = serverOf(authority);
+    const evidence = { scheme, host, port, closed: open.closed };
     const end = callEnd(event, evidence);
     if (end === RESPONSE_NOT_SEEN && event.written) {
       open.endedNs = event.timeNs;

@@ -41,6 +41,9 @@ export interface Server {
   readonly shown: string;
 }
 
+export const defaultPort = (scheme: string | undefined): number | undefined =>
+  scheme === 'https' ? 443 : scheme === 'http' ? 80 : undefined;
+
 const REMEMBERED = 1024;
 const servers = new Map<string, Server>();
 

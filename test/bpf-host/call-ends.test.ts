@@ -200,22 +200,22 @@ ends(
 ends(
   'refused, then established elsewhere',
   [...call(1), connecting(5), refused(113, 5), connecting(6), connected(6), ...drop(1, 'returned')],
-  [CALL(1), 'end 1 returned connects 2 established 1 errno 113 port 40005'],
+  [CALL(1), 'end 1 returned connects 2 established 1 errno 113 port 40006'],
 );
 ends(
   'established in another thread, by the task that began it',
   [...call(1), connecting(5), 'thread 9 9 0', connected(5), inTask(7), ...drop(1, 'waiting')],
-  [CALL(1), 'end 1 suspended connects 1 established 1'],
+  [CALL(1), 'end 1 suspended connects 1 established 1 port 40005'],
 );
 ends(
   'still connecting',
   [...call(1), connecting(5), ...drop(1, 'waiting')],
-  [CALL(1), 'end 1 suspended connects 1'],
+  [CALL(1), 'end 1 suspended connects 1 port 40005'],
 );
 ends(
   'given up while connecting: closed without error',
   [...call(1), connecting(5), 'state 5 7 0', ...drop(1, 'returned')],
-  [CALL(1), 'end 1 returned connects 1'],
+  [CALL(1), 'end 1 returned connects 1 port 40005'],
 );
 ends(
   'a connection of another task is none of its',
