@@ -75,7 +75,7 @@ static __always_inline void free_call(struct caller *c, __u64 bit) {
 }
 
 // Remembers a call for its end; the number of its place, or NO_SLOT.
-static __always_inline __u32 add_open_call(__u64 process, const struct client_call *call, __u64 pointer) {
+static __always_inline __u32 add_open_call(__u64 process, const struct client_call *call, __u64 pointer, __u32 root) {
   struct task_key key = {.task = call->place.caller, .process = process};
   struct caller *c = bpf_map_lookup_elem(&callers, &key);
   if (!c) {
@@ -98,6 +98,7 @@ static __always_inline __u32 add_open_call(__u64 process, const struct client_ca
   c->calls[slot].key = pointer;
   c->calls[slot].path = call->path;
   c->calls[slot].sampled = call->sampled;
+  c->calls[slot].root = root;
   __sync_fetch_and_and(&c->answered, ~bit);
   __sync_fetch_and_or(&c->open, bit);
   return slot;
@@ -143,36 +144,48 @@ static __always_inline void unshare_call(struct client_call *mark, __u64 process
   if (__sync_fetch_and_add(&mark->sharers, -1) <= 1) remove_call(process, path);
 }
 
-struct shared_search {
+struct waiting_search {
   struct caller *c;
-  __u64 path;
-  __u64 id; // the lowest
+  __u64 path; // 0: a call of `/`, whichever text it has
+  __u64 id;   // the lowest
   __u64 slot;
+  __u64 found; // the path of it
+  __u64 several; // texts
 };
 
-static long search_shared(__u32 index, struct shared_search *f) {
+static long search_waiting(__u32 index, struct waiting_search *f) {
   struct open_call *o = &f->c->calls[index & (CALL_SLOTS - 1)];
-  if (!(f->c->open >> (index & (CALL_SLOTS - 1)) & 1) || o->path != f->path || !is_shared(o)) return 0;
+  if (!(f->c->open >> (index & (CALL_SLOTS - 1)) & 1)) return 0;
+  if (f->path ? o->path != f->path || !is_shared(o) : !o->root || (o->key != o->path && !is_shared(o))) return 0;
+  if (f->id && f->found != o->path) f->several = 1;
   if (f->id && f->id < o->id) return 0;
   f->id = o->id;
   f->slot = index;
+  f->found = o->path;
   return 0;
 }
 
-static __always_inline void link_shared_call(__u64 process, struct caller *c, struct client_call *mark, __u64 path,
-                                             __u64 entries) {
-  struct shared_search f = {.c = c, .path = path};
-  bpf_loop(CALL_SLOTS, search_shared, &f, 0);
-  struct client_call *found = f.id ? find_call(process, f.id) : 0;
-  if (!found) return;
+// From now on a call of this task waits under the entries of its HeaderMap.
+static __always_inline void link_waiting(__u64 process, struct caller *c, __u64 path, __u64 entries) {
+  struct waiting_search f = {.c = c, .path = path};
+  bpf_loop(CALL_SLOTS, search_waiting, &f, 0);
+  if (!f.id || f.several) return;
+  struct open_call *o = &c->calls[f.slot & (CALL_SLOTS - 1)];
+  struct client_call *found = find_call(process, o->key);
+  if (!found || found->place.id != f.id || found->pending == PENDING_DONE) return;
   struct client_call copy = *found;
+  if (is_shared(o)) {
+    struct client_call *mark = find_call(process, f.found);
+    remove_call(process, f.id);
+    if (mark && mark->pending == PENDING_SHARED) unshare_call(mark, process, f.found);
+  } else {
+    found->pending = PENDING_DONE;
+  }
   copy.pending = PENDING_NONE;
   copy.sharers = 1;
-  remove_call(process, f.id);
   struct library_key key = {.pointer = entries, .process = process};
   if (bpf_map_update_elem(&calls, &key, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
-  c->calls[f.slot & (CALL_SLOTS - 1)].key = entries;
-  unshare_call(mark, process, path);
+  o->key = entries;
 }
 
 // The call whose head the current task has encoded last and not yet written. PENDING_UNKNOWN: hyper has, for a

@@ -140,7 +140,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
   c.path = path;
-  c.place.slot = add_open_call(process, &c, key.pointer);
+  c.place.slot = add_open_call(process, &c, key.pointer, member(r, l->request_path + 8) == 1);
   if (c.sampled) {
     e->header.connection = c.place.id;
     e->header.task = task;
@@ -195,10 +195,15 @@ static __always_inline void client_send(struct pt_regs *ctx) {
     count(COUNTER_READ_FAILED);
     return;
   }
-  struct client_call *marker = find_call(process, path);
-  if (!marker || marker->pending != PENDING_SHARED) return;
+  struct client_call *waits = find_call(process, path), *moved = 0;
   struct caller *c = caller_here(process, caller_key(current_task_id(target)));
-  if (c) link_shared_call(process, c, marker, path, entries);
+  if (!c) return;
+  if (waits) {
+    if (waits->pending == PENDING_SHARED) link_waiting(process, c, path, entries);
+    return;
+  }
+  moved = find_call(process, entries);
+  if (!moved || moved->pending == PENDING_DONE) link_waiting(process, c, 0, entries);
 }
 
 // ---- the connection's side ----

@@ -211,7 +211,8 @@ struct client_call {
 #define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed
 
 struct open_call {
-  __u64 sampled;
+  __u32 sampled;
+  __u32 root; // the path is `/`: its connection finds another text in its place
   __u64 id;
   __u64 key;  // of `calls`
   __u64 path; // pointer of the URI's path: the caller's future holds it until its end

@@ -114,3 +114,33 @@ shared(
     ...['#3 => 0 call 1', '#3 <= 0 200 call 1'],
   ],
 );
+
+// The path `/` becomes a constant on its way: here the text of call 50.
+const ROOT: CallOptions = { path: '/', headers: [0, 0] };
+const ON_ITS_WAY: CallOptions = { path: '/', pathOf: 50, ...WITH_HOST };
+const handed = (id: number) => sendRequest(id, ON_ITS_WAY);
+const answered = (id: number) => [
+  ...written(id, ON_ITS_WAY, CLIENT_SOCKET + id),
+  ...responded(OK, CLIENT_SOCKET + id),
+];
+const ROOT_CALL = (id: number, host = 'h') => `call ${id} GET http://${host}/ in /a`;
+
+shared(
+  'a call of / without headers is linked where it is sent',
+  [...call(1, ROOT), ...handed(1), ...answered(1), ...drop(1, 'returned', ROOT)],
+  [ROOT_CALL(1), '#2 => 0 call 1', '#2 <= 0 200 call 1'],
+);
+shared(
+  'two of different hosts at once are not told apart',
+  [
+    ...call(1, ROOT),
+    ...call(2, { ...ROOT, authority: 'other' }),
+    ...handed(1),
+    ...answered(1),
+    ...drop(1, 'returned', ROOT),
+  ],
+  [
+    ...[ROOT_CALL(1), ROOT_CALL(2, 'other')],
+    ...['#2 => 0 GET /x HTTP/1.1 alone', '#2 <= 0 200', 'end 1 returned', 'CALL_UNLINKED 1'],
+  ],
+);
