@@ -114,6 +114,17 @@ static __always_inline __u64 key_of_call(const __u8 *request, const struct binar
 
 #define HANDED_NS 1000000
 
+// Memory is used again soon: so are entries, which costs less than new ones. Another thread may have been first:
+// under a path the two share it from then on.
+static __always_inline void take_over(__u64 process, const struct library_key *key, struct client_call *there,
+                                      __u64 before, const struct client_call *c) {
+  int mine = there && __sync_val_compare_and_swap(&there->since, before, c->since) == before;
+  if (!there) there = bpf_map_lookup_elem(&calls, key);
+  if (!there) count(COUNTER_MAP_FULL);
+  else if (mine || key->pointer != c->path) *there = *c;
+  else share_call(process, there, c);
+}
+
 static __always_inline void begin_call(struct scratch *s, struct target *target, const struct binary_layout *l,
                                        __u64 process, __u64 request) {
   const __u8 *r = s->data + WINDOW;
@@ -127,6 +138,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   struct library_key key = {.pointer = key_of_call(r, l), .process = process};
   __u64 task = current_task_id(target), path = member(r, l->request_path);
   struct client_call *there = find_call(process, key.pointer);
+  __u64 before = there ? there->since : 0;
   int waits = there && there->pending != PENDING_ENDED && there->pending != PENDING_DONE;
   __builtin_memset(e, 0, sizeof *e);
   c.since = bpf_ktime_get_ns();
@@ -165,8 +177,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     return;
   }
   c.sharers = 1;
-  if (there) *there = c; // memory is used again soon: so are entries, which costs less than new ones
-  else if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
+  if (there || bpf_map_update_elem(&calls, &key, &c, BPF_NOEXIST)) take_over(process, &key, there, before, &c);
 }
 
 static __always_inline void client_call(struct pt_regs *ctx) {
