@@ -40,8 +40,7 @@ static __always_inline struct caller *maker_of(__u64 process, __u64 caller) {
 
 // Whose calls the current task may be polling: its own, else those of the task that made it.
 static __always_inline struct caller *caller_here(__u64 process, __u64 caller) {
-  struct task_key key = {.task = caller, .process = process};
-  struct caller *c = bpf_map_lookup_elem(&callers, &key);
+  struct caller *c = caller_of(process, caller);
   if (c && (c->open | c->answered)) return c;
   struct caller *maker = maker_of(process, caller);
   return maker ? maker : c;

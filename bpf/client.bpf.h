@@ -1,15 +1,8 @@
 // The caller's side of hyper's clients, the connections they write to, and what tasks inherit.
 #pragma once
 
-#define COOKIE_LAYOUT 0xffffffff
-
 static __always_inline __u32 offset_of(struct pt_regs *ctx) {
   return bpf_get_attach_cookie(ctx) >> COOKIE_OFFSET_SHIFT & 0xffff;
-}
-
-static __always_inline struct binary_layout *layout_of(__u64 cookie) {
-  __u32 index = cookie & COOKIE_LAYOUT;
-  return bpf_map_lookup_elem(&layouts, &index);
 }
 
 // By number in x86 encodings. Each load stays by itself: one through a computed pointer is refused.
@@ -184,7 +177,7 @@ static __always_inline void client_call(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct binary_layout *layout = layout_of(bpf_get_attach_cookie(ctx));
+  struct binary_layout *layout = layout_of(ctx);
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
@@ -198,7 +191,7 @@ static __always_inline void client_send(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
+  struct binary_layout *l = layout_of(ctx);
   if (!l) return;
   __u64 entries = 0, path = 0;
   if (bpf_probe_read_user(&path, 8, (void *)(ctx->dx + l->request_path)) ||
@@ -206,14 +199,14 @@ static __always_inline void client_send(struct pt_regs *ctx) {
     count(COUNTER_READ_FAILED);
     return;
   }
-  struct client_call *waits = find_call(process, path), *moved = 0;
+  struct client_call *waits = find_call(process, path);
   struct caller *c = caller_here(process, caller_key(current_task_id(target)));
   if (!c) return;
   if (waits) {
     if (waits->pending == PENDING_SHARED) link_waiting(process, c, path, entries);
     return;
   }
-  moved = find_call(process, entries);
+  struct client_call *moved = find_call(process, entries);
   if (!moved || moved->pending == PENDING_DONE) link_waiting(process, c, 0, entries);
 }
 
@@ -275,7 +268,7 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  struct binary_layout *l = layout_of(bpf_get_attach_cookie(ctx));
+  struct binary_layout *l = layout_of(ctx);
   if (!l) return;
   struct library_key key = {.process = process};
   __u64 head = 0, entries = 0, path = 0;
@@ -327,7 +320,7 @@ static __always_inline void put_thread_addresses(struct event_client_response *e
 
 static __always_inline void library_client_response(struct client_connection *l, struct feed *f, __u64 process) {
   struct scan *scan = &f->s->scan;
-  if (scan->head.status / 100 == 1 && scan->head.status != 101) return;
+  if (is_interim(&scan->head)) return;
   l->open = 0;
   call_answered(process, &l->call);
   if (!l->sampled) return;
@@ -343,7 +336,7 @@ static __always_inline void client_parse(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CLIENT_LIBRARY)) return;
-  struct binary_layout *layout = layout_of(bpf_get_attach_cookie(ctx));
+  struct binary_layout *layout = layout_of(ctx);
   if (!layout) return;
   struct library_key key = {.process = process};
   if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) return;

@@ -311,12 +311,15 @@ __noinline int client_response(struct scratch *s, struct connection *c, __u32 se
   return 0;
 }
 
+// RFC 9110 §15.2: the final response follows.
+static __always_inline int is_interim(const struct head *h) { return h->status / 100 == 1 && h->status != 101; }
+
 static __always_inline void response_complete(struct feed *f) {
   struct connection *c = f->c;
   struct head *h = &f->s->scan.head;
   __u32 sequence = c->answered;
-  if (h->status / 100 == 1 && h->status != 101) {
-    f->responses->state = HALF_IDLE; // RFC 9110 §15.2: an interim response, the final one follows
+  if (is_interim(h)) {
+    f->responses->state = HALF_IDLE;
     return;
   }
   c->answered++;

@@ -89,8 +89,7 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
-  __u32 index = bpf_get_attach_cookie(ctx);
-  struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
+  struct binary_layout *layout = layout_of(ctx);
   if (!layout) return 0;
   struct library_key key = {.process = process};
   __u64 pointer = 0, size = 0;
@@ -121,8 +120,7 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
-  __u32 index = bpf_get_attach_cookie(ctx);
-  struct binary_layout *layout = bpf_map_lookup_elem(&layouts, &index);
+  struct binary_layout *layout = layout_of(ctx);
   if (!layout) return 0;
   struct library_key key = {.process = process};
   __u64 head = 0;

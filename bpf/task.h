@@ -16,6 +16,12 @@ static __always_inline struct target *current_target(__u64 *process) {
   return target;
 }
 
+// Members of the library that this probe is in: the lower half of its cookie says which.
+static __always_inline struct binary_layout *layout_of(struct pt_regs *ctx) {
+  __u32 index = bpf_get_attach_cookie(ctx);
+  return bpf_map_lookup_elem(&layouts, &index);
+}
+
 // Tokio's id of the task this thread polls, 0 when there is none or the slot is not known.
 static __always_inline __u64 current_task_id(const struct target *target) {
   if (!(target->flags & TARGET_TASK_SLOT)) return 0;

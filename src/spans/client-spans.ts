@@ -15,7 +15,7 @@ import {
 import { isCut, type OpenRequest, openRequest, writtenOn } from './client-request.ts';
 import { callTarget, defaultPort, serverOf, wireTarget } from './client-url.ts';
 import type { WallClock } from './clock.ts';
-import { OpenTable } from './open-table.ts';
+import { keyOf, MAX_UNANSWERED, OpenTable } from './open-table.ts';
 import { Redirects } from './redirects.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { pushResponseHeaders, spanName } from './server-attributes.ts';
@@ -58,15 +58,10 @@ const END_REASON = attributeKey('otel_rust.end_reason');
 /** Open requests are bounded: about 1 KB each. */
 const MAX_OPEN = 50_000;
 const MAX_IGNORED = 10_000;
-const PIPELINE = 4096;
-/** Requests of one connection that the kernel side lets be open. */
-const MAX_UNANSWERED = 64;
 /** The task that drives a connection closes it a little after it has told the caller of its end. */
 const MAX_WAIT_NS = 1e9;
 /** Power of two. Calls end in about the order in which they begin. */
 const ENDED = 16_384;
-
-const keyOf = (connection: number, sequence: number) => connection * PIPELINE + (sequence % PIPELINE);
 
 /** Makes CLIENT spans: of calls, which their callers begin and end, and of requests seen on the wire alone. */
 export class ClientSpans {

@@ -1,4 +1,11 @@
 const SMALLEST = 256;
+const PIPELINE = 4096;
+
+/** Requests of one connection that the kernel side lets be open. */
+export const MAX_UNANSWERED = 64;
+
+/** A request's key: connections are counted, and at most 64 requests of one are open. Exact below 2^53. */
+export const keyOf = (connection: number, sequence: number) => connection * PIPELINE + (sequence % PIPELINE);
 
 /**
  * A map from request keys (whole numbers below 2^53) to values, for entries that live for a moment: open
@@ -55,8 +62,8 @@ export class OpenTable<Value extends object> {
 
   /** The upper part of a key counts connections, the lower 12 bits requests of one: both are spread. */
   #home(key: number): number {
-    const upper = Math.floor(key / 4096) | 0;
-    const mixed = Math.imul(upper, 0x9e3779b1) ^ Math.imul(key % 4096, 0x85ebca6b);
+    const upper = Math.floor(key / PIPELINE) | 0;
+    const mixed = Math.imul(upper, 0x9e3779b1) ^ Math.imul(key % PIPELINE, 0x85ebca6b);
     return (mixed ^ (mixed >>> 15)) & this.#mask;
   }
 

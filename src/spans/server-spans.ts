@@ -1,7 +1,7 @@
 import { attributeKey } from '../base/attribute-key.ts';
 import type { ClosedEvent, EventHeader, PieceEvent, RequestEvent, ResponseEvent } from '../events/events.ts';
 import type { UnixTime, WallClock } from './clock.ts';
-import { OpenTable } from './open-table.ts';
+import { keyOf, MAX_UNANSWERED, OpenTable } from './open-table.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { joinRoutes } from './routes.ts';
 import {
@@ -87,12 +87,6 @@ interface Pieces {
 /** Open requests are bounded: about 2 KB each. */
 const MAX_OPEN = 50_000;
 const MAX_PIECES = 10_000;
-const PIPELINE = 4096;
-/** Requests of one connection that the kernel side lets be open. */
-const MAX_UNANSWERED = 64;
-
-/** A request's key: connections are counted, and at most 64 requests of one are open. Exact below 2^53. */
-const keyOf = (connection: number, sequence: number) => connection * PIPELINE + (sequence % PIPELINE);
 
 /** Pairs requests with their responses and makes SERVER spans of them. */
 export class ServerSpans {
