@@ -88,9 +88,13 @@ static __always_inline __u32 add_open_call(__u64 process, const struct client_ca
   if (!c->open) {
     c->connects = c->established = c->connect_error = c->connect_port = 0;
     c->spawned = c->given_up = 0;
+    if (!c->answered) c->crowded = 0;
   }
   __u64 bit = lowest_bit(~(c->open | c->answered) & ALL_SLOTS);
-  if (!bit) bit = lowest_bit(c->answered); // its future lives elsewhere
+  if (!bit) {
+    bit = lowest_bit(c->answered); // its future may live elsewhere
+    c->crowded = 1;
+  }
   if (!bit) return NO_SLOT;
   __u32 slot = bit_index(bit) & (CALL_SLOTS - 1);
   c->calls[slot].id = call->place.id;
@@ -98,6 +102,7 @@ static __always_inline __u32 add_open_call(__u64 process, const struct client_ca
   c->calls[slot].path = call->path;
   c->calls[slot].sampled = call->sampled;
   c->calls[slot].root = root;
+  c->calls[slot].unwritten = 0;
   __sync_fetch_and_and(&c->answered, ~bit);
   __sync_fetch_and_or(&c->open, bit);
   return slot;

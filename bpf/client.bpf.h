@@ -105,6 +105,14 @@ static __always_inline __u64 key_of_call(const __u8 *request, const struct binar
   return length && length < capacity ? member(request, l->request_entries) : member(request, l->request_path);
 }
 
+// Its memory is another call's already, and its caller has not yet heard: it failed before it was written.
+static __always_inline void gave_up_unwritten(__u64 process, const struct call_place *place) {
+  struct caller *c = place->slot < CALL_SLOTS ? caller_of(process, place->caller) : 0;
+  if (!c) return;
+  struct open_call *o = &c->calls[place->slot & (CALL_SLOTS - 1)];
+  if (o->id == place->id) o->unwritten = 1;
+}
+
 #define HANDED_NS 1000000
 
 // Memory is used again soon: so are entries, which costs less than new ones. Another thread may have been first:
@@ -113,6 +121,7 @@ static __always_inline void take_over(__u64 process, const struct library_key *k
                                       __u64 before, const struct client_call *c) {
   int mine = there && __sync_val_compare_and_swap(&there->since, before, c->since) == before;
   if (!there) there = bpf_map_lookup_elem(&calls, key);
+  if (mine && there->pending == PENDING_NONE) gave_up_unwritten(process, &there->place);
   if (!there) count(COUNTER_MAP_FULL);
   else if (mine || key->pointer != c->path) *there = *c;
   else share_call(process, there, c);
@@ -355,6 +364,7 @@ static __always_inline void client_parse(struct pt_regs *ctx) {
 // ---- ends without a response ----
 
 #define FUTURE_BYTES 2048 // reqwest 0.12: the path's pointer is at 0x408
+#define NOT_FOUND FUTURE_BYTES
 
 struct path_search {
   struct scratch *s;
@@ -364,23 +374,30 @@ struct path_search {
 
 static long search_word(__u32 index, struct path_search *p) {
   if (*(__u64 *)(p->s->data + (index * 8 & WINDOW_MASK)) != p->path) return 0;
-  p->found = 1;
+  p->found = index;
   return 1;
 }
 
 struct future_search {
   struct scratch *s;
   struct caller *c;
-  __u64 holds; // calls whose path is in the future
+  __u64 first; // word of the future
+  __u64 holds; // calls whose path is there
 };
 
-// The future holds its URI to the end: the pointer of the path tells whose it is.
+// The future holds its URI to the end: the pointer of the path tells whose it is. What is read may reach into
+// the next future of the same task: its own path comes first.
 static long search_call(__u32 index, struct future_search *f) {
   __u64 bit = 1ULL << (index & (CALL_SLOTS - 1));
   if (!((f->c->open | f->c->answered) & bit)) return 0;
-  struct path_search p = {.s = f->s, .path = f->c->calls[index & (CALL_SLOTS - 1)].path};
-  bpf_loop(FUTURE_BYTES / 8, search_word, &p, 0);
-  if (p.found) f->holds |= bit;
+  struct path_search p = {.s = f->s, .path = f->c->calls[index & (CALL_SLOTS - 1)].path, .found = NOT_FOUND};
+  bpf_loop(f->first + 1, search_word, &p, 0);
+  if (p.found < f->first) {
+    f->first = p.found;
+    f->holds = bit;
+  } else if (p.found == f->first) {
+    f->holds |= bit;
+  }
   return 0;
 }
 
@@ -396,9 +413,10 @@ static __always_inline int read_future(struct scratch *s, __u64 future) {
 // Bit of the call that the future is of. Of calls with the same URI one that is answered has most likely
 // returned, and one that is not has not.
 static __always_inline __u64 call_of_future(struct caller *c, struct scratch *s, __u8 state) {
-  struct future_search f = {.s = s, .c = c};
+  struct future_search f = {.s = s, .c = c, .first = FUTURE_BYTES / 8 - 1};
   bpf_loop(CALL_SLOTS, search_call, &f, 0);
   __u64 first = state == FUTURE_RETURNED ? f.holds & c->answered : f.holds & c->open;
+  if (!first && c->crowded && state == FUTURE_RETURNED) return 0; // rather the neighbour's path than its own
   return lowest_bit(first ? first : f.holds);
 }
 
@@ -420,7 +438,7 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   e.header.connection = o->id;
   e.header.task = task;
   e.state = state;
-  e.written = !waiting || is_shared(o); // of a shared one nobody knows
+  e.written = (!waiting && !o->unwritten) || is_shared(o); // of a shared one nobody knows
   e.given_up = c->given_up;
   e.spawned = c->spawned;
   e.connects = c->connects;

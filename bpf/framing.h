@@ -99,10 +99,9 @@ static __always_inline void resume_head(struct feed *f, struct partial *p) {
 static __always_inline void suspend_head(struct feed *f, struct partial *p) {
   __u32 from = f->s->scan.line, rest = f->s->have - from;
   if (rest >= CARRY) {
-    // No header that matters here is that long; the end of the line still has to be found.
+    cut_line(f->s);
     from = f->s->have - (CARRY - 1);
     rest = CARRY - 1;
-    f->s->scan.head.continued = 1;
   }
   p->head = f->s->scan.head;
   p->total = f->s->total + from;
@@ -140,8 +139,8 @@ static __always_inline int head_step(struct feed *f) {
 static __always_inline void slide_window(struct feed *f) {
   __u32 from = f->s->scan.line;
   if (!from) {
+    cut_line(f->s);
     from = WINDOW - 64;
-    f->s->scan.head.continued = 1;
   }
   advance(f, from - (from < f->s->carried ? from : f->s->carried));
   f->s->total += from;

@@ -212,7 +212,8 @@ struct client_call {
 
 struct open_call {
   __u32 sampled;
-  __u32 root; // the path is `/`: its connection finds another text in its place
+  __u16 root; // the path is `/`: its connection finds another text in its place
+  __u16 unwritten; // it failed before its connection had it
   __u64 id;
   __u64 key;  // of `calls`
   __u64 path; // pointer of the URI's path: the caller's future holds it until its end
@@ -229,7 +230,8 @@ struct caller {
   __u16 connect_port;
   __u8 spawned;
   __u8 given_up;
-  __u8 unused[6];
+  __u8 crowded; // it had more calls than places: some futures are of calls that are not here
+  __u8 unused[5];
 };
 
 // A connection of hyper's client under TLS.

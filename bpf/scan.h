@@ -300,6 +300,15 @@ static __always_inline int end_of_line(struct scratch *s, __u32 newline) {
   return 0;
 }
 
+// The line is longer than what is kept of it; its end still has to be found. No header that matters here has
+// such a value: what the beginning holds decides, and a length that is none is refused here as by servers.
+__noinline int cut_line(struct scratch *s) {
+  if (!s) return 0;
+  if (s->scan.head.started && !s->scan.head.continued) header_line(s, s->scan.size);
+  s->scan.head.continued = 1;
+  return 0;
+}
+
 struct window {
   struct scratch *s;
 };

@@ -45,9 +45,12 @@ const testsIn = (...folders) =>
 
 const isWanted = (path) => names.length === 0 || names.some((name) => path.includes(name));
 
+/** Property tests make the same inputs in each run, see docs/testing.md. */
+const SEED = join(root, 'dist', 'test', 'seed.js');
+
 function runTests(files, options) {
   if (files.length === 0) throw new Error('no test file matches');
-  run(process.execPath, ['--test', '--test-reporter=spec', ...options, ...files]);
+  run(process.execPath, ['--import', SEED, '--test', '--test-reporter=spec', ...options, ...files]);
 }
 
 /** Later stages run also after a failure, so that one run shows all that is wrong; set-up must succeed. */

@@ -114,6 +114,32 @@ ends(
   [...three, '#2 => 0 call 2', '#2 <= 0 200 call 2', 'end 1 suspended', 'end 3 suspended'],
 );
 
+ends(
+  'what lies behind a future in memory is not its end',
+  [
+    ...[...call(2), ...call(1), ...call(3), ...written(1, {}, 101), ...written(2, {}, 102)],
+    ...[...responded(undefined, 101), ...responded(undefined, 102)],
+    ...[...drop(1, 'returned', { next: 2 }), ...drop(2, 'returned', { next: 3 }), ...drop(3, 'waiting')],
+  ],
+  [
+    ...['call 1 GET http://h/x in /a', 'call 2 GET http://h/x in /a', CALL(3)],
+    ...['#2 => 0 call 2', '#3 => 0 call 1', '#2 <= 0 200 call 2', '#3 <= 0 200 call 1', 'end 3 suspended'],
+  ],
+);
+ends(
+  'its memory is another call’s before its caller hears that it failed',
+  [
+    ...[...call(1), connecting(5), connected(5), inTask(8), ...call(2, { entriesOf: 1 }), inTask(7)],
+    ...drop(1, 'returned'),
+  ],
+  [
+    CALL(1),
+    'call 2 GET http://h/x no_context',
+    'end 1 returned connects 1 established 1 port 40005',
+    'NO_CONTEXT 1',
+  ],
+);
+
 const SAME: CallOptions = { pathOf: 1 };
 ends(
   'one Uri: the future that has returned is the answered one’s, the one that waits the other’s',
@@ -132,6 +158,17 @@ test('16 calls of a task are remembered', () => {
       .map(Number);
   assert.deepEqual(all(ids), ids.slice(0, 16));
   assert.deepEqual(all(ids.toReversed()), ids.slice(0, 16).toReversed());
+});
+
+test('more calls than places: a future that has returned never ends the call behind it', () => {
+  const ids = Array.from({ length: 17 }, (_, i) => i + 1);
+  const commands = [
+    ...ids.flatMap((id) => call(id)),
+    ...drop(17, 'returned', { next: 1 }),
+    ...drop(1, 'waiting'),
+  ];
+  const lines = summary(run(serve('/a'), ...commands)).filter((line) => line.startsWith('end'));
+  assert.deepEqual(lines, ['end 1 suspended']);
 });
 
 test('places are used again: 100 calls in waves of 16, answered and not', () => {

@@ -177,12 +177,17 @@ export interface DropOptions extends CallOptions {
   readonly at?: number;
   readonly size?: number;
   readonly stateAt?: number;
+  /** Number of the call whose future lies behind. */
+  readonly next?: number;
 }
 
 /** The future of a call is dropped. */
 export function drop(id: number, state: keyof typeof STATES, options: DropOptions = {}): string[] {
-  const { at = 0x128, size = 0x600, stateAt = FUTURE_STATE } = options;
-  const future = structure(size, [[at, pathAt(id, options)]]);
+  const { at = 0x128, size = 0x600, stateAt = FUTURE_STATE, next } = options;
+  const future = structure(size, [
+    [at, pathAt(id, options)],
+    ...(next === undefined ? [] : [[at + 0x200, pathAt(next, {})] as const]),
+  ]);
   future.set([STATES[state]], FUTURE_STATE);
   const rdi = place(id, 6);
   return [memory(rdi, future), probe('hyper_client_drop', { rdi, offset: stateAt })];

@@ -7,6 +7,9 @@ import { conversation, messages, type Step, segment, shape } from './conversatio
 import { type Replayed, recv, replay, send, TARGET, targetCommand, wholeHeads } from './driver.ts';
 import { ConnectionModel } from './model.ts';
 
+/** Each of up to a hundred conversations, so that one start of the driver serves many. */
+const RUNS = 15;
+
 interface Seen {
   readonly requests: string[];
   readonly statuses: number[];
@@ -75,7 +78,7 @@ test('well-formed conversations, cut and interleaved at random: the same as the 
       for (const [i, result] of replay(conversations.map(commandsOf)).entries())
         assertSame(conversations[i] ?? [], result);
     }),
-    { numRuns: 15, interruptAfterTimeLimit: 60_000 },
+    { numRuns: RUNS },
   );
 });
 
@@ -143,7 +146,7 @@ test('damaged conversations: never a request that the reference model does not s
         assert.deepEqual(answers, expected.statuses.slice(0, answers.length));
       }
     }),
-    { numRuns: 15, interruptAfterTimeLimit: 60_000 },
+    { numRuns: RUNS },
   );
 });
 
@@ -213,7 +216,7 @@ test('clients: well-formed conversations, cut and interleaved at random', () => 
         assert.deepEqual(losses, {});
       }
     }),
-    { numRuns: 15, interruptAfterTimeLimit: 60_000 },
+    { numRuns: RUNS },
   );
 });
 
@@ -244,6 +247,6 @@ test('clients: damaged answers never make a request, nor more answers than reque
         assert(actual.statuses.length <= actual.requests.length);
       }
     }),
-    { numRuns: 15, interruptAfterTimeLimit: 60_000 },
+    { numRuns: RUNS },
   );
 });

@@ -34,6 +34,8 @@ export class ConnectionModel {
   #write(reader: Reader, byte: string): Reader {
     if (reader.state !== 'head') return this.#checked(step(reader, byte));
     const text = reader.text + byte;
+    // The answer of a connection older than the agent, whose request it did not see.
+    if (this.requests.length === 0) return reader;
     const request = this.requests[this.statuses.length];
     if (request === undefined) return this.#checked(LOST);
     if (byte !== '\n') return head(text);
