@@ -17,6 +17,12 @@ enum event_kind {
   EVENT_CLIENT_RESPONSE = 12, // a final response head is read: struct event_client_response + data
   EVENT_CLIENT_CLOSED = 13,   // the connection ends, its requests unanswered: struct event_client_response
   EVENT_CALL_END = 14,        // a caller is done with a call that no response has ended: struct event_call_end
+  // HTTP/2, of either side: struct event_stream + data
+  EVENT_STREAM_REQUEST = 15,  // request headers: received, or (FLAG_CLIENT) given to the connection
+  EVENT_STREAM_RESPONSE = 16, // final response headers, likewise
+  EVENT_STREAM_TRAILERS = 17,
+  EVENT_STREAM_RESET = 18,    // by the peer, or (FLAG_LOCAL) by the process
+  EVENT_STREAMS_CLOSED = 19,  // no stream above `sequence` gets anything more
 };
 
 enum event_source { SOURCE_SOCKET = 1, SOURCE_LIBRARY = 2 };
@@ -28,6 +34,9 @@ enum event_flag {
   FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
   FLAG_CLIENT = 1 << 4,     // EVENT_TLS: the process begins TLS as a client
   FLAG_RESEND = 1 << 5,     // EVENT_CLIENT_REQUEST: the call was written before, on a connection that failed
+  FLAG_LOCAL = 1 << 6,      // EVENT_STREAM_RESET, EVENT_STREAMS_CLOSED: not the peer's doing
+  FLAG_CUT = 1 << 7,        // EVENT_STREAM_*: headers were left out for want of room
+  FLAG_CHANNEL = 1 << 8,    // EVENT_CALL: to a gRPC channel, which adds scheme and authority later
 };
 
 // Why a client request has no parent.
@@ -164,6 +173,44 @@ struct event_call_end {
 };
 _Static_assert(sizeof(struct event_call_end) == 56, "ABI");
 
+// header.connection = address of the connection's streams in its process: used again when the connection is gone;
+// sequence = number of the stream.
+struct event_stream {
+  struct event_header header;
+  __u64 socket; // number of the socket below, 0 when unknown
+  __u64 call;   // a client's request: number of the call, 0 when unknown
+  __u8 trace_id[16]; // of requests
+  __u8 span_id[8];
+  __u8 parent_id[8];
+  __u8 local_address[16]; // of what was received
+  __u8 peer_address[16];
+  __u16 family; // 0 when unknown
+  __u16 local_port;
+  __u16 peer_port;
+  __u16 status;
+  __u32 reason; // resets: error code, RFC 9113 §7
+  __u16 data_size;
+  __u8 trace_flags;
+  __u8 method; // of requests, as in struct event_call; an extension's text is in the data
+  __u8 orphan; // of a client's request that has no known call
+  __u8 unused[7];
+};
+_Static_assert(sizeof(struct event_stream) == 144, "ABI");
+
+// The data: one of these for each pseudo header, header and route, each followed by its name (of a custom header
+// alone) and value.
+struct stream_field {
+  __u8 kind; // enum field_kind | FIELD_CUT
+  __u8 name; // standard: number in http's enum StandardHeader; custom: bytes of the name; pseudo: enum pseudo
+  __u16 size; // bytes of the value
+};
+_Static_assert(sizeof(struct stream_field) == 4, "ABI");
+
+enum field_kind { FIELD_STANDARD = 0, FIELD_CUSTOM, FIELD_PSEUDO, FIELD_ROUTE, FIELD_CUT = 0x80 };
+enum pseudo { PSEUDO_METHOD = 0, PSEUDO_SCHEME, PSEUDO_AUTHORITY, PSEUDO_PATH, PSEUDO_PROTOCOL };
+
+#define FIELD_VALUE 1024 // longer values are cut
+
 struct event_process {
   struct event_header header;
 };
@@ -186,6 +233,8 @@ enum target_flag {
   TARGET_CALLS = 1 << 11,            // hyper's client encode is probed: it tells whose request a connection writes
   TARGET_WRITER_CONTEXT = 1 << 12,   // a request that no probed client writes belongs to the task that writes it
   TARGET_WATCH_CLIENT_TLS = 1 << 13, // as TARGET_WATCH_TLS, for its clients
+  TARGET_STREAMS = 1 << 14,          // h2 is probed for requests that it receives
+  TARGET_CLIENT_STREAMS = 1 << 15,   // … and for those that it sends
 };
 
 struct target {
@@ -237,13 +286,40 @@ struct binary_layout {
   __u16 request_entries;          // pointer
   __u16 request_entries_length;
   __u16 request_entries_capacity;
+  // HeaderMap's entries: Bucket<HeaderValue>
+  __u16 entry_size;
+  __u16 entry_name;        // of a custom header: pointer, length 8 bytes behind it
+  __u16 entry_name_custom; // a word that is 0 for standard headers
+  __u16 entry_name_tag;    // of a standard one, a byte
+  __u16 entry_value;       // pointer, length 8 bytes behind it
+  // h2: frame::Headers
+  __u16 frame_entries;
+  __u16 frame_entries_length;
+  __u16 frame_method; // tag; beyond 10: none
+  __u16 frame_method_text; // an allocated extension's: pointer, length 8 bytes behind it; an inline one's is not read
+  __u16 frame_scheme; // pointer of the text, length 8 bytes behind it, of these four
+  __u16 frame_authority;
+  __u16 frame_path;
+  __u16 frame_protocol;
+  __u16 frame_text_present; // from such a pointer to the word that is 0 when there is no text, modulo 65536
+  __u16 frame_status; // 0: none
+  // h2: store::Ptr, DynStreams, frame::GoAway
+  __u16 stream_store;
+  __u16 stream_id;
+  __u16 streams_inner;   // pointer of the lock
+  __u16 inner_store;     // from the lock to the store
+  __u16 go_away_last_id;
+  __u16 unused[2];
+  __u64 standard_headers[2]; // by number: which are wanted
 };
-_Static_assert(sizeof(struct binary_layout) == 52, "ABI");
+_Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 
 // An attach cookie: the layout's number, an offset of 16 bits, a register by its number in x86 encodings.
 // tokio_task_new: the register holds the new id. reqwest_*: it points to the request, in which the pointer of the
 // URL's text is at the offset. hyper_client_call: rsi points so far behind the request's start. hyper_client_drop:
-// where in the future its state is, 0xffff when unknown.
+// where in the future its state is, 0xffff when unknown. h2_*: the register's lower 4 bits name the one that points to
+// the frame (h2_recv_reset: that holds it; h2_send_reset: the reason), the next 4 the one that points to store::Ptr
+// (h2_closed, h2_recv_reset, h2_go_away: to DynStreams).
 #define COOKIE_OFFSET_SHIFT 32
 #define COOKIE_REGISTER_SHIFT 48
 

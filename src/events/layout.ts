@@ -24,6 +24,11 @@ export const EVENT_KIND = {
   CLIENT_RESPONSE: 12,
   CLIENT_CLOSED: 13,
   CALL_END: 14,
+  STREAM_REQUEST: 15,
+  STREAM_RESPONSE: 16,
+  STREAM_TRAILERS: 17,
+  STREAM_RESET: 18,
+  STREAMS_CLOSED: 19,
 } as const;
 
 /** enum event_source */
@@ -40,6 +45,9 @@ export const EVENT_FLAG = {
   LOST: 8,
   CLIENT: 16,
   RESEND: 32,
+  LOCAL: 64,
+  CUT: 128,
+  CHANNEL: 256,
 } as const;
 
 /** enum orphan */
@@ -87,6 +95,24 @@ export const CALL_SCHEME = {
   OTHER: 3,
 } as const;
 
+/** enum field_kind */
+export const FIELD_KIND = {
+  STANDARD: 0,
+  CUSTOM: 1,
+  PSEUDO: 2,
+  ROUTE: 3,
+  CUT: 128,
+} as const;
+
+/** enum pseudo */
+export const PSEUDO = {
+  METHOD: 0,
+  SCHEME: 1,
+  AUTHORITY: 2,
+  PATH: 3,
+  PROTOCOL: 4,
+} as const;
+
 /** enum target_flag */
 export const TARGET_FLAG = {
   SOCKET: 1,
@@ -103,6 +129,8 @@ export const TARGET_FLAG = {
   CALLS: 2048,
   WRITER_CONTEXT: 4096,
   WATCH_CLIENT_TLS: 8192,
+  STREAMS: 16384,
+  CLIENT_STREAMS: 32768,
 } as const;
 
 /** enum sampler */
@@ -207,6 +235,37 @@ export const eventCallEnd = {
   unused: 52, // __u32
 } as const;
 
+/** struct event_stream */
+export const eventStream = {
+  size: 144,
+  header: 0, // event_header
+  socket: 40, // __u64
+  call: 48, // __u64
+  traceId: 56, // __u8[16]
+  spanId: 72, // __u8[8]
+  parentId: 80, // __u8[8]
+  localAddress: 88, // __u8[16]
+  peerAddress: 104, // __u8[16]
+  family: 120, // __u16
+  localPort: 122, // __u16
+  peerPort: 124, // __u16
+  status: 126, // __u16
+  reason: 128, // __u32
+  dataSize: 132, // __u16
+  traceFlags: 134, // __u8
+  method: 135, // __u8
+  orphan: 136, // __u8
+  unused: 137, // __u8[7]
+} as const;
+
+/** struct stream_field */
+export const streamField = {
+  size: 4,
+  kind: 0, // __u8
+  name: 1, // __u8
+  size: 2, // __u16
+} as const;
+
 /** struct event_process */
 export const eventProcess = {
   size: 40,
@@ -235,7 +294,7 @@ export const fileKey = {
 
 /** struct binary_layout */
 export const binaryLayout = {
-  size: 52,
+  size: 112,
   parseContextReqMethod: 0, // __u16
   encodeHead: 2, // __u16
   encodeReqMethod: 4, // __u16
@@ -262,4 +321,26 @@ export const binaryLayout = {
   requestEntries: 46, // __u16
   requestEntriesLength: 48, // __u16
   requestEntriesCapacity: 50, // __u16
+  entrySize: 52, // __u16
+  entryName: 54, // __u16
+  entryNameCustom: 56, // __u16
+  entryNameTag: 58, // __u16
+  entryValue: 60, // __u16
+  frameEntries: 62, // __u16
+  frameEntriesLength: 64, // __u16
+  frameMethod: 66, // __u16
+  frameMethodText: 68, // __u16
+  frameScheme: 70, // __u16
+  frameAuthority: 72, // __u16
+  framePath: 74, // __u16
+  frameProtocol: 76, // __u16
+  frameTextPresent: 78, // __u16
+  frameStatus: 80, // __u16
+  streamStore: 82, // __u16
+  streamId: 84, // __u16
+  streamsInner: 86, // __u16
+  innerStore: 88, // __u16
+  goAwayLastId: 90, // __u16
+  unused: 92, // __u16[2]
+  standardHeaders: 96, // __u64[2]
 } as const;
