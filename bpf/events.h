@@ -202,7 +202,7 @@ _Static_assert(sizeof(struct event_stream) == 144, "ABI");
 struct stream_field {
   __u8 kind; // enum field_kind | FIELD_CUT
   __u8 name; // standard: number in http's enum StandardHeader; custom: bytes of the name; pseudo: enum pseudo
-  __u16 size; // bytes of the value
+  __u16 value_size;
 };
 _Static_assert(sizeof(struct stream_field) == 4, "ABI");
 

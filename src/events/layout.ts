@@ -263,7 +263,7 @@ export const streamField = {
   size: 4,
   kind: 0, // __u8
   name: 1, // __u8
-  size: 2, // __u16
+  valueSize: 2, // __u16
 } as const;
 
 /** struct event_process */
