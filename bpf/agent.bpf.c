@@ -14,6 +14,7 @@
 #include "hyper.bpf.h"
 #include "axum.bpf.h"
 #include "client.bpf.h"
+#include "h2.bpf.h"
 #include "process.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -125,6 +125,7 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
   struct task_key key = {.task = current_task_id(target), .process = process};
   if (!key.task) return 0;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
+  if (!t && target->flags & TARGET_STREAMS) t = bpf_map_lookup_elem(&stream_tasks, &key);
   struct binary_layout *layout = layout_of(ctx);
   if (!t || t->open <= 0 || !layout) {
     count(COUNTER_ROUTE_UNKNOWN);

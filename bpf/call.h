@@ -74,7 +74,8 @@ static __always_inline void free_call(struct caller *c, __u64 bit) {
 }
 
 // Remembers a call for its end; the number of its place, or NO_SLOT.
-static __always_inline __u32 add_open_call(__u64 process, const struct client_call *call, __u64 pointer, __u32 root) {
+static __always_inline __u32 add_open_call(__u64 process, const struct client_call *call, __u64 pointer, __u32 root,
+                                           int channel) {
   struct task_key key = {.task = call->place.caller, .process = process};
   struct caller *c = bpf_map_lookup_elem(&callers, &key);
   if (!c) {
@@ -103,6 +104,8 @@ static __always_inline __u32 add_open_call(__u64 process, const struct client_ca
   c->calls[slot].sampled = call->sampled;
   c->calls[slot].root = root;
   c->calls[slot].unwritten = 0;
+  if (channel) c->channels |= bit;
+  else c->channels &= ~bit;
   __sync_fetch_and_and(&c->answered, ~bit);
   __sync_fetch_and_or(&c->open, bit);
   return slot;

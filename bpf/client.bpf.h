@@ -42,6 +42,22 @@ static __always_inline __u64 register_of(struct pt_regs *ctx) {
 
 // ---- tasks ----
 
+// The task that handles the HTTP/2 stream which this one has just accepted.
+static __always_inline struct context *stream_begins(const struct target *target, const struct task_key *key,
+                                                     __u64 maker) {
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  if (!t || !t->accepts.known || t->accepting != maker) return 0;
+  if (target->flags & TARGET_ROUTES) {
+    bpf_map_update_elem(&stream_tasks, key, &NO_REQUESTS, BPF_ANY);
+    struct task_connection *routes = bpf_map_lookup_elem(&stream_tasks, key);
+    if (routes) {
+      routes->connection = t->accepted;
+      routes->open = 1;
+    }
+  }
+  return &t->accepts;
+}
+
 // A task is made: it works for what its maker works for.
 static __always_inline void task_new(struct pt_regs *ctx) {
   __u64 process;
@@ -57,7 +73,8 @@ static __always_inline void task_new(struct pt_regs *ctx) {
     caller->spawned = 1;
     bpf_map_update_elem(&makers, &key, &maker, BPF_ANY);
   }
-  struct context *parent = current_context(process, task, &orphan);
+  struct context *parent = stream_begins(target, &key, task);
+  if (!parent) parent = current_context(process, task, &orphan);
   if (!parent) return;
   struct context copy = *parent;
   copy.handed = 0;
@@ -127,8 +144,9 @@ static __always_inline void take_over(__u64 process, const struct library_key *k
   else share_call(process, there, c);
 }
 
+// `channel`: to a gRPC channel, which adds scheme and authority in another task.
 static __always_inline void begin_call(struct scratch *s, struct target *target, const struct binary_layout *l,
-                                       __u64 process, __u64 request) {
+                                       __u64 process, __u64 request, int channel) {
   const __u8 *r = s->data + WINDOW;
   struct event_call *e = &s->call;
   if (bpf_probe_read_user(s->data + WINDOW, REQUEST_BYTES, (void *)request)) {
@@ -136,8 +154,9 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     return;
   }
   struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
-  if (c.scheme == SCHEME_NONE) return; // the client refuses it
-  struct library_key key = {.pointer = key_of_call(r, l), .process = process};
+  if (c.scheme == SCHEME_NONE && !channel) return; // the client refuses it
+  struct library_key key = {.process = process};
+  key.pointer = channel ? member(r, l->request_entries) : key_of_call(r, l);
   __u64 task = current_task_id(target), path = member(r, l->request_path);
   struct client_call *there = find_call(process, key.pointer);
   __u64 before = there ? there->since : 0;
@@ -154,12 +173,13 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
   c.path = path;
-  c.place.slot = add_open_call(process, &c, key.pointer, member(r, l->request_path + 8) == 1);
+  c.place.slot = add_open_call(process, &c, key.pointer, !channel && member(r, l->request_path + 8) == 1, channel);
   if (c.sampled) {
     e->header.connection = c.place.id;
     e->header.task = task;
+    if (channel) e->header.flags = FLAG_CHANNEL;
     if (parent) {
-      e->header.flags = FLAG_HAS_PARENT;
+      e->header.flags |= FLAG_HAS_PARENT;
       e->orphan = ORPHAN_NONE;
     } else {
       count_orphan(e->orphan);
@@ -169,7 +189,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
     e->trace_flags = c.trace_flags;
     e->method = byte_member(r, l->request_method);
     e->scheme = c.scheme;
-    __u64 size = read_url(s, member(r, l->request_authority), member(r, l->request_authority + 8), path,
+    __u64 size = read_url(s, member(r, l->request_authority), channel ? 0 : member(r, l->request_authority + 8), path,
                           member(r, l->request_path + 8));
     if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
     submit(e, sizeof *e + size);
@@ -182,7 +202,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   if (there || bpf_map_update_elem(&calls, &key, &c, BPF_NOEXIST)) take_over(process, &key, there, before, &c);
 }
 
-static __always_inline void client_call(struct pt_regs *ctx) {
+static __always_inline void client_call(struct pt_regs *ctx, int channel) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
@@ -190,7 +210,7 @@ static __always_inline void client_call(struct pt_regs *ctx) {
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
-  begin_call(s, target, layout, process, ctx->si - offset_of(ctx));
+  begin_call(s, target, layout, process, channel ? ctx->dx : ctx->si - offset_of(ctx), channel);
   scratch_give(s);
 }
 
@@ -487,6 +507,21 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
   scratch_give(s);
 }
 
+// A channel's future holds nothing that names its call: of the task's calls, those that a stream carries return
+// first, and of the others each return ends one.
+static __always_inline void channel_drop(struct pt_regs *ctx) {
+  __u64 process;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & TARGET_CALLS)) return;
+  __u64 task = current_task_id(target);
+  struct caller *c = caller_here(process, caller_key(task));
+  if (!c) return;
+  __u64 carried = lowest_bit(c->answered & c->channels), bit = lowest_bit(c->open & c->channels);
+  if (!carried && bit)
+    emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, FUTURE_UNKNOWN, task);
+  free_call(c, carried ? carried : bit);
+}
+
 static __always_inline void client_error(void) {
   __u64 process;
   struct target *target = current_target(&process);
@@ -552,7 +587,9 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   }
 
 GUARDED(tokio_task_new, task_new(ctx))
-GUARDED(hyper_client_call, client_call(ctx))
+GUARDED(hyper_client_call, client_call(ctx, 0))
+GUARDED(tonic_call, client_call(ctx, 1))
+GUARDED(tonic_drop, channel_drop(ctx))
 GUARDED(hyper_client_send, client_send(ctx))
 GUARDED(hyper_client_encode, client_encode(ctx))
 GUARDED(hyper_client_parse, client_parse(ctx))

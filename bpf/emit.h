@@ -37,26 +37,27 @@ static __always_inline int sample(__u32 how, const __u8 *trace_id) {
   return (__builtin_bswap64(low) & 0x7fffffffffffffffULL) < sampler_ratio;
 }
 
-// Fills ids and flags of a request from its head; 0 when the sampler leaves it out.
-static __always_inline int start_trace(struct event_request *r, const struct head *h) {
+// Of a request, from its head: `ids` are trace, span and parent id, next to each other. 0 when the sampler leaves it
+// out.
+static __always_inline int start_trace(struct event_header *header, __u8 *ids, __u8 *flags, const struct head *h) {
   int has_parent = extract_traceparent && h->parents == 1;
   __u32 how = sampler_root;
   if (has_parent) {
-    __builtin_memcpy(r->trace_id, h->ids, 16);
-    __builtin_memcpy(r->parent_id, h->ids + TRACE_ID_WORDS, 8);
+    __builtin_memcpy(ids, h->ids, 16);
+    __builtin_memcpy(ids + 24, h->ids + TRACE_ID_WORDS, 8);
     how = h->trace_flags & 1 ? sampler_parent_sampled : sampler_parent_unsampled;
   } else {
-    random_bytes(r->trace_id, 4);
-    __builtin_memset(r->parent_id, 0, 8);
+    random_bytes(ids, 4);
+    __builtin_memset(ids + 24, 0, 8);
   }
-  random_bytes(r->span_id, 2);
-  r->trace_flags = has_parent ? h->trace_flags & ~1 : 0;
-  if (!sample(how, r->trace_id)) {
+  random_bytes(ids + 16, 2);
+  *flags = has_parent ? h->trace_flags & ~1 : 0;
+  if (!sample(how, ids)) {
     count(COUNTER_UNSAMPLED);
     return 0;
   }
-  r->trace_flags = 1 | (has_parent ? h->trace_flags & ~1 : 0);
-  r->header.flags |= has_parent ? FLAG_HAS_PARENT : 0;
+  *flags = 1 | (has_parent ? h->trace_flags & ~1 : 0);
+  header->flags |= has_parent ? FLAG_HAS_PARENT : 0;
   return 1;
 }
 

@@ -172,7 +172,7 @@ static __always_inline void emit_piece(struct feed *f, __u64 connection) {
 static __always_inline int submit_request(struct scratch *s) {
   struct event_request *r = &s->request;
   __u32 size = s->scan.end;
-  if (!start_trace(r, &s->scan.head)) {
+  if (!start_trace(&r->header, r->trace_id, &r->trace_flags, &s->scan.head)) {
     if (s->sent) emit_head_dropped(s->now, r->header.connection);
     return 0;
   }

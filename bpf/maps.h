@@ -120,6 +120,9 @@ struct thread {
   __u8 by_socket; // the socket tier reports this connection
   __u8 closed;    // reset by the peer, with bytes left to read
   __u8 unused[5];
+  struct context accepts; // HTTP/2: of the stream that this task has accepted last, for the task made next
+  __u64 accepting;        // the task
+  __u64 accepted;         // number of the stream, see stream_number
 };
 
 // A process between two execs: ids of tasks begin anew in the next one, and numbers of processes are used again.
@@ -223,6 +226,7 @@ struct open_call {
 struct caller {
   __u64 open; // by bit: waiting for their response
   __u64 answered;
+  __u64 channels; // of both: to gRPC channels
   struct open_call calls[CALL_SLOTS];
   __u16 connects;
   __u16 established;
@@ -232,6 +236,14 @@ struct caller {
   __u8 given_up;
   __u8 crowded; // it had more calls than places: some futures are of calls that are not here
   __u8 unused[5];
+};
+
+// HTTP/2: a stream by the address of its connection's store and its number in it.
+struct stream_key {
+  __u64 store;
+  __u64 process;
+  __u32 id;
+  __u32 unused;
 };
 
 // A connection of hyper's client under TLS.
@@ -273,6 +285,10 @@ MAP(callers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct caller);
 MAP(makers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, __u64);
 MAP(drivers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct client_call);
 MAP(client_connections, BPF_MAP_TYPE_LRU_HASH, 16384, struct library_key, struct client_connection);
+// Streams that were received and not yet accepted.
+MAP(streams, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_key, struct context);
+// As in `tasks`, of tasks that handle one stream each: nothing tells when such a task ends.
+MAP(stream_tasks, BPF_MAP_TYPE_LRU_HASH, 1024, struct task_key, struct task_connection);
 // Blocking clients: contexts by the pointer of the URL's text.
 MAP(handoffs, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, struct context);
 STORAGE(connections, BPF_MAP_TYPE_SK_STORAGE, struct connection);

@@ -60,6 +60,10 @@ struct scratch {
   __u64 task;
   __u32 target_flags;
   __u32 blocking; // the socket's reads and writes wait
+  __u32 fields;   // HTTP/2: bytes of the record's data
+  __u32 cut;      // … of which some were left out
+  __u32 pseudo;   // … pseudo headers of requests are wanted
+  __u32 unused;
   struct scan scan;
   // The record that is being made; data follows either kind directly.
   union {
@@ -74,6 +78,10 @@ struct scratch {
     struct {
       __u8 unused_client[sizeof(struct event_response) - sizeof(struct event_client_response)];
       struct event_client_response client_response;
+    };
+    struct {
+      __u8 unused_stream[sizeof(struct event_response) - sizeof(struct event_stream)];
+      struct event_stream stream;
     };
     struct event_response response;
   };

@@ -237,6 +237,7 @@ static __always_inline void notice_client_tls(struct target *target, __u64 word)
 }
 
 #define LIBRARIES (TARGET_LIBRARY | TARGET_CLIENT_LIBRARY)
+#define STREAMS (TARGET_STREAMS | TARGET_CLIENT_STREAMS)
 
 static __always_inline void server_read(struct connection *c, struct sock *sk, struct target *target,
                                         const struct moved *m) {
@@ -254,11 +255,11 @@ static __always_inline void server_read(struct connection *c, struct sock *sk, s
   } else {
     http = 0;
   }
-  if (target->flags & LIBRARIES) remember_for_library(c, sk, m->task, http);
+  if (target->flags & LIBRARIES || (target->flags & STREAMS && !http)) remember_for_library(c, sk, m->task, http);
 }
 
 static __always_inline int ignores_reads(const struct connection *c, const struct target *target) {
-  if (c->role == ROLE_OTHER) return 1;
+  if (c->role == ROLE_OTHER) return !(target->flags & STREAMS);
   if (c->role == ROLE_CLIENT) return c->rx.state >= HALF_UNTIL_CLOSE || !(target->flags & TARGET_CLIENT_SOCKET);
   return c->role == ROLE_SERVER && c->rx.state >= HALF_UNTIL_CLOSE && c->rx.state != HALF_WAIT &&
          !(target->flags & LIBRARIES);
@@ -395,6 +396,18 @@ static __always_inline void close_client(struct scratch *s, struct connection *c
   submit_client_response(e, 0);
 }
 
+// User space knows which streams were above a socket that speaks neither version of HTTP/1.
+static __always_inline void close_streams(const struct connection *c) {
+  __u32 tgid = c->process >> 32;
+  struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+  if (!target || !(target->flags & STREAMS) || c->role == ROLE_SERVER || c->role == ROLE_CLIENT) return;
+  struct event_stream e = {};
+  fill_header(&e.header, EVENT_STREAMS_CLOSED, bpf_ktime_get_ns());
+  e.header.tgid = tgid;
+  e.socket = c->id;
+  submit(&e, sizeof e);
+}
+
 // No byte of a response can follow once the own side is shut: FIN_WAIT1, LAST_ACK, CLOSING, CLOSE.
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
@@ -407,6 +420,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
   if ((c->role == ROLE_CLIENT || c->library) && new_state != TCP_CLOSE && !(sk->sk_shutdown & RCV_SHUTDOWN)) return 0;
   struct owner owner = {.id = c->id, .task = c->task};
   c->closed = 1;
+  close_streams(c);
   if (c->role == ROLE_TLS || c->role == ROLE_NEW || !c->task) { // without task: a thread may have its context
     __u8 yes = 1;
     bpf_map_update_elem(&closed_sockets, &c->id, &yes, BPF_ANY);

@@ -1,0 +1,470 @@
+// HTTP/2 of both sides, from h2 0.3 and 0.4: headers as the library has decoded them, above TLS and HPACK. A stream is
+// named by the address of its connection's store of streams and its number, which every hook has.
+#pragma once
+
+#define RAW WINDOW              // of what is read, behind the record's data
+#define RAW_FRAME (WINDOW + 512)
+#define FRAME_BYTES 320         // frame::Headers
+#define ENTRY_BYTES 128         // Bucket<HeaderValue>
+#define FIELDS_LIMIT 2560       // no field begins behind it
+#define FIELD_NAME 128
+#define MAX_ENTRIES 64
+#define NO_METHOD 11 // http::Method has tags up to 10, and None the next
+#define METHOD_ALLOCATED 10
+#define H2_CANCEL 8
+
+static __always_inline __u64 frame_word(struct scratch *s, __u16 offset) {
+  return *(__u64 *)(s->data + RAW_FRAME + (offset & (512 - 8)));
+}
+
+static __always_inline __u16 frame_half(struct scratch *s, __u16 offset) {
+  return *(__u16 *)(s->data + RAW_FRAME + (offset & (512 - 2)));
+}
+
+static __always_inline __u8 frame_byte(struct scratch *s, __u16 offset) { return s->data[RAW_FRAME + (offset & 511)]; }
+
+static __always_inline __u64 entry_word(struct scratch *s, __u16 offset) {
+  return *(__u64 *)(s->data + RAW + (offset & (ENTRY_BYTES - 8)));
+}
+
+// In which registers a function has its arguments, see the cookie.
+static __always_inline __u64 frame_argument(struct pt_regs *ctx) {
+  return register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT & 15);
+}
+
+static __always_inline __u64 stream_argument(struct pt_regs *ctx) {
+  return register_value(ctx, bpf_get_attach_cookie(ctx) >> (COOKIE_REGISTER_SHIFT + 4) & 15);
+}
+
+// store::Ptr: not 0 when it can't be read.
+static __always_inline int read_stream(const struct binary_layout *l, __u64 pointer, __u64 process,
+                                       struct stream_key *key) {
+  __u64 words[2];
+  key->process = process;
+  key->unused = 0;
+  if (bpf_probe_read_user(words, 16, (void *)pointer)) {
+    count(COUNTER_READ_FAILED);
+    return 1;
+  }
+  key->store = words[l->stream_store >> 3 & 1];
+  __u64 id = words[l->stream_id >> 3 & 1];
+  key->id = l->stream_id & 4 ? id >> 32 : id;
+  return 0;
+}
+
+// DynStreams: the same store, by its lock.
+static __always_inline __u64 store_of(const struct binary_layout *l, __u64 streams) {
+  __u64 lock = 0;
+  if (bpf_probe_read_user(&lock, 8, (void *)(streams + l->streams_inner))) {
+    count(COUNTER_READ_FAILED);
+    return 0;
+  }
+  return lock + l->inner_store;
+}
+
+// ---- headers ----
+
+struct field_copy {
+  struct scratch *s;
+  const struct binary_layout *l;
+  __u64 entries;
+  __u64 count;
+};
+
+// A value behind what is there already; of a custom header the name is there, behind the field's own bytes. Not
+// static: walked once by the verifier, as those below.
+__noinline int put_value(struct scratch *s, __u32 kind, __u32 name, __u64 value, __u64 size) {
+  if (!s) return 0;
+  __u32 at = s->fields, cut = size > FIELD_VALUE ? FIELD_VALUE : size;
+  __u32 start = (at + sizeof(struct stream_field) + (kind == FIELD_CUSTOM ? name : 0)) & (WINDOW - 1);
+  struct stream_field field = {.kind = kind | (cut < size ? FIELD_CUT : 0), .name = name, .value_size = cut};
+  if (bpf_probe_read_user(s->data + start, cut, (void *)value)) {
+    count(COUNTER_READ_FAILED);
+    return 0;
+  }
+  *(struct stream_field *)(s->data + (at & (WINDOW - 1))) = field;
+  s->fields = start + cut;
+  return 1;
+}
+
+// A pseudo header, when the frame has it.
+static __always_inline void put_pseudo(struct scratch *s, const struct binary_layout *l, __u8 name, __u16 offset) {
+  if (!offset || !frame_word(s, offset + l->frame_text_present)) return;
+  put_value(s, FIELD_PSEUDO, name, frame_word(s, offset), frame_word(s, offset + 8));
+}
+
+#define TRACEPARENT_SIZE 11
+
+// The last field's name may be that.
+__noinline int notice_traceparent(struct scratch *s, __u32 name) {
+  if (!s) return 0;
+  if (load8(s->data, name) != WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r')) return 0;
+  if ((load8(s->data, name + 8) & 0xffffff) != ('e' | 'n' << 8 | 't' << 16)) return 0;
+  parse_traceparent(s, name + TRACEPARENT_SIZE, s->fields);
+  return 1;
+}
+
+static long copy_field(__u32 index, struct field_copy *f) {
+  struct scratch *s = f->s;
+  const struct binary_layout *l = f->l;
+  __u32 at = s->fields;
+  if (index >= f->count) return 1;
+  if (at > FIELDS_LIMIT) {
+    s->cut = 1;
+    return 1;
+  }
+  if (bpf_probe_read_user(s->data + RAW, l->entry_size & (2 * ENTRY_BYTES - 1),
+                          (void *)(f->entries + (__u64)index * l->entry_size))) {
+    count(COUNTER_READ_FAILED);
+    return 1;
+  }
+  __u64 value = entry_word(s, l->entry_value), size = entry_word(s, l->entry_value + 8);
+  if (!entry_word(s, l->entry_name_custom)) {
+    __u8 tag = s->data[RAW + (l->entry_name_tag & (ENTRY_BYTES - 1))];
+    if (tag < 128 && l->standard_headers[tag >> 6 & 1] >> (tag & 63) & 1)
+      put_value(s, FIELD_STANDARD, tag, value, size);
+    return 0;
+  }
+  __u64 name_size = entry_word(s, l->entry_name + 8);
+  if (!name_size || name_size >= FIELD_NAME) return 0;
+  __u32 name = (at + sizeof(struct stream_field)) & (WINDOW - 1);
+  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)entry_word(s, l->entry_name))) return 0;
+  if (put_value(s, FIELD_CUSTOM, name_size, value, size) && name_size == TRACEPARENT_SIZE) notice_traceparent(s, name);
+  return 0;
+}
+
+// The frame, and all that user space is told of it.
+__noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
+  if (!s || !l) return 0;
+  __builtin_memset(&s->scan.head, 0, sizeof s->scan.head);
+  s->fields = s->cut = 0;
+  if (bpf_probe_read_user(s->data + RAW_FRAME, FRAME_BYTES, (void *)s->pointer)) {
+    count(COUNTER_READ_FAILED);
+    return 0;
+  }
+  if (s->pseudo) {
+    __u8 method = frame_byte(s, l->frame_method);
+    if (method == METHOD_ALLOCATED)
+      put_value(s, FIELD_PSEUDO, PSEUDO_METHOD, frame_word(s, l->frame_method_text),
+                frame_word(s, l->frame_method_text + 8));
+    put_pseudo(s, l, PSEUDO_SCHEME, l->frame_scheme);
+    put_pseudo(s, l, PSEUDO_AUTHORITY, l->frame_authority);
+    put_pseudo(s, l, PSEUDO_PATH, l->frame_path);
+    put_pseudo(s, l, PSEUDO_PROTOCOL, l->frame_protocol);
+  }
+  struct field_copy f = {
+      .s = s, .l = l, .entries = frame_word(s, l->frame_entries), .count = frame_word(s, l->frame_entries_length)};
+  if (f.count > MAX_ENTRIES) {
+    f.count = MAX_ENTRIES;
+    s->cut = 1;
+  }
+  bpf_loop(MAX_ENTRIES, copy_field, &f, 0);
+  return 1;
+}
+
+// ---- records ----
+
+static __always_inline struct event_stream *begin_stream(struct scratch *s, __u16 kind, const struct stream_key *key,
+                                                         __u64 task) {
+  struct event_stream *e = &s->stream;
+  __builtin_memset(e, 0, sizeof *e);
+  fill_header(&e->header, kind, bpf_ktime_get_ns());
+  e->header.connection = key->store;
+  e->header.sequence = key->id;
+  e->header.task = task;
+  return e;
+}
+
+static __always_inline void submit_stream(struct scratch *s) {
+  __u32 size = s->fields;
+  if (size > WINDOW) size = WINDOW;
+  s->stream.data_size = size;
+  if (s->cut) s->stream.header.flags |= FLAG_CUT;
+  submit(&s->stream, sizeof s->stream + size);
+}
+
+// What this thread has read last from a socket was this connection's: its task reads and decodes in one go.
+static __always_inline struct thread *put_peer(struct event_stream *e, __u64 task) {
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  if (!t) return 0;
+  t->accepts.known = 0; // whatever this task makes from here on is not for the last stream it has accepted
+  if (!t->connection || t->task != task) return t;
+  e->socket = t->connection;
+  if (t->tls) e->header.flags |= FLAG_TLS;
+  e->family = t->addresses.family;
+  e->local_port = t->addresses.local_port;
+  e->peer_port = t->addresses.peer_port;
+  __builtin_memcpy(e->local_address, t->addresses.local, 16);
+  __builtin_memcpy(e->peer_address, t->addresses.peer, 16);
+  return t;
+}
+
+// ---- what a server receives, and a client ----
+
+static __always_inline void stream_context(struct context *c, const struct event_stream *e) {
+  __builtin_memcpy(c->ids, e->trace_id, 24); // the span id is next to it
+  c->flags = e->trace_flags;
+  c->known = 1;
+  c->handed = 0;
+}
+
+// One number for both, which is no connection's: those are counted from 1.
+static __always_inline __u64 stream_number(const struct stream_key *key) { return key->store << 16 ^ key->id; }
+
+static __always_inline void received_request(struct scratch *s, struct target *target, const struct stream_key *key) {
+  struct event_stream *e = &s->stream;
+  e->header.kind = EVENT_STREAM_REQUEST;
+  if (!start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head)) return;
+  if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
+    struct context c = {};
+    stream_context(&c, e);
+    if (bpf_map_update_elem(&streams, key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
+  }
+  submit_stream(s);
+}
+
+#define INTERIM(status) ((status) / 100 == 1)
+
+// h2 reads the frame next: request headers have a method and no status, response headers a status.
+static __always_inline void recv_headers(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  __u64 task = current_task_id(target);
+  s->pointer = frame_argument(ctx);
+  s->pseudo = 1;
+  if (copy_fields(s, l)) {
+    struct event_stream *e = begin_stream(s, EVENT_STREAM_RESPONSE, &key, task);
+    e->status = frame_half(s, l->frame_status);
+    e->method = frame_byte(s, l->frame_method);
+    put_peer(e, task);
+    if (!e->status) {
+      if (e->method < NO_METHOD && target->flags & TARGET_STREAMS) received_request(s, target, &key);
+    } else if (!INTERIM(e->status) && target->flags & TARGET_CLIENT_STREAMS) {
+      e->header.flags |= FLAG_CLIENT;
+      submit_stream(s);
+    }
+  }
+  scratch_give(s);
+}
+
+static __always_inline void recv_trailers(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  s->pointer = frame_argument(ctx);
+  s->pseudo = 0;
+  if (copy_fields(s, l)) {
+    struct event_stream *e = begin_stream(s, EVENT_STREAM_TRAILERS, &key, current_task_id(target));
+    e->header.flags |= FLAG_CLIENT;
+    submit_stream(s);
+  }
+  scratch_give(s);
+}
+
+// hyper takes the request and makes the task that handles it, in one go.
+static __always_inline void take_request(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & (TARGET_CONTEXTS | TARGET_ROUTES))) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!t) {
+    count(COUNTER_MAP_FULL);
+    return;
+  }
+  t->accepts.known = 0;
+  struct context *c = bpf_map_lookup_elem(&streams, &key);
+  if (!c) return; // not sampled, or older than the agent
+  t->accepts = *c;
+  t->accepting = current_task_id(target);
+  t->accepted = stream_number(&key);
+  bpf_map_delete_elem(&streams, &key);
+}
+
+// ---- what a server answers, and a client asks ----
+
+// The templates that the task's stream has passed, outermost first.
+static __always_inline void put_routes(struct scratch *s, const struct stream_key *key, __u64 task) {
+  struct task_key own = {.task = task, .process = key->process};
+  struct task_connection *t = bpf_map_lookup_elem(&stream_tasks, &own);
+  if (!t || t->connection != stream_number(key)) return;
+  __u32 used = 0, at = s->fields;
+  for (int i = 0; i < MAX_ROUTES; i++) {
+    __u32 size = t->routes.size[i], start = (at + sizeof(struct stream_field)) & (WINDOW - 1);
+    if (i >= t->routes.count || t->routes.count > MAX_ROUTES) break;
+    if (size > ROUTE_TEXT || used > ROUTE_TEXT) break;
+    struct stream_field field = {.kind = FIELD_ROUTE, .value_size = size};
+    bpf_probe_read_kernel(s->data + start, size, t->routes.text + used);
+    *(struct stream_field *)(s->data + (at & (WINDOW - 1))) = field;
+    at = start + size;
+    used += size;
+  }
+  s->fields = at;
+  bpf_map_delete_elem(&stream_tasks, &own);
+}
+
+// Of a client that no call is known of.
+static __always_inline void unlinked_stream(struct event_stream *e) {
+  __u32 ids[ID_WORDS], parent[2];
+  int sampled = start_client_trace(ids, parent, &e->trace_flags, 0);
+  __builtin_memcpy(e->trace_id, ids, 24);
+  e->orphan = ORPHAN_UNLINKED;
+  count_orphan(ORPHAN_UNLINKED);
+  if (!sampled) e->trace_flags = 0;
+}
+
+// The stream's own records tell from here on how the call ends.
+static __always_inline void sent_request(struct scratch *s, const struct binary_layout *l, __u64 process) {
+  struct event_stream *e = &s->stream;
+  struct client_call *call = find_call(process, frame_word(s, l->frame_entries));
+  e->header.kind = EVENT_STREAM_REQUEST;
+  e->header.flags |= FLAG_CLIENT;
+  if (!call || call->pending == PENDING_DONE || call->pending == PENDING_SHARED) {
+    unlinked_stream(e);
+    if (e->trace_flags & 1) submit_stream(s);
+    return;
+  }
+  call->pending = PENDING_DONE;
+  call_answered(process, &call->place);
+  e->call = call->place.id;
+  __builtin_memcpy(e->trace_id, call->ids, 24); // the span id is next to it
+  __builtin_memcpy(e->parent_id, call->parent, 8);
+  e->trace_flags = call->trace_flags;
+  if (call->sampled) submit_stream(s);
+}
+
+static __always_inline void send_headers(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  __u64 task = current_task_id(target);
+  s->pointer = frame_argument(ctx);
+  s->pseudo = 1;
+  if (copy_fields(s, l)) {
+    struct event_stream *e = begin_stream(s, EVENT_STREAM_RESPONSE, &key, task);
+    e->status = frame_half(s, l->frame_status);
+    e->method = frame_byte(s, l->frame_method);
+    if (!e->status) {
+      if (e->method < NO_METHOD && target->flags & TARGET_CLIENT_STREAMS) sent_request(s, l, process);
+    } else if (!INTERIM(e->status) && target->flags & TARGET_STREAMS) {
+      if (target->flags & TARGET_ROUTES) put_routes(s, &key, task);
+      submit_stream(s);
+    }
+  }
+  scratch_give(s);
+}
+
+static __always_inline void send_trailers(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & TARGET_STREAMS)) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  s->pointer = frame_argument(ctx);
+  s->pseudo = 0;
+  if (copy_fields(s, l)) {
+    begin_stream(s, EVENT_STREAM_TRAILERS, &key, current_task_id(target));
+    submit_stream(s);
+  }
+  scratch_give(s);
+}
+
+// ---- ends ----
+
+static __always_inline void emit_stream_end(struct scratch *s, const struct target *target, __u16 kind,
+                                            const struct stream_key *key, __u16 flags, __u32 reason) {
+  struct event_stream *e = begin_stream(s, kind, key, current_task_id(target));
+  e->header.flags = flags;
+  e->reason = reason;
+  s->fields = s->cut = 0;
+  submit_stream(s);
+}
+
+static __always_inline void stream_end(struct pt_regs *ctx, __u16 kind, __u16 flags) {
+  __u64 process;
+  struct stream_key key = {};
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l) return;
+  __u64 frame = frame_argument(ctx), stream = stream_argument(ctx);
+  __u32 reason = 0;
+  if (kind == EVENT_STREAMS_CLOSED || flags != FLAG_LOCAL) {
+    key.store = store_of(l, stream);
+    key.process = process;
+    if (!key.store) return;
+  } else if (read_stream(l, stream, process, &key)) {
+    return;
+  }
+  if (kind == EVENT_STREAM_RESET && flags != FLAG_LOCAL) {
+    key.id = frame;
+    reason = frame >> 32;
+  } else if (kind == EVENT_STREAM_RESET) {
+    reason = frame;
+  }
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  emit_stream_end(s, target, kind, &key, flags, reason);
+  scratch_give(s);
+}
+
+// Any reset of its own; one that was asked for was told before, with its reason.
+static __always_inline void stream_cancel(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  emit_stream_end(s, target, EVENT_STREAM_RESET, &key, FLAG_LOCAL, H2_CANCEL);
+  scratch_give(s);
+}
+
+// Streams above the last one that the peer has taken are lost.
+static __always_inline void go_away(struct pt_regs *ctx) {
+  __u64 process;
+  struct stream_key key = {};
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
+  struct binary_layout *l = layout_of(ctx);
+  if (!l || bpf_probe_read_user(&key.id, 4, (void *)(frame_argument(ctx) + l->go_away_last_id))) return;
+  key.store = store_of(l, stream_argument(ctx));
+  struct scratch *s = key.store ? scratch_take() : 0;
+  if (!s) return;
+  emit_stream_end(s, target, EVENT_STREAMS_CLOSED, &key, FLAG_CLIENT, 0);
+  scratch_give(s);
+}
+
+GUARDED(h2_recv_headers, recv_headers(ctx))
+GUARDED(h2_recv_trailers, recv_trailers(ctx))
+GUARDED(h2_take_request, take_request(ctx))
+GUARDED(h2_send_headers, send_headers(ctx))
+GUARDED(h2_send_trailers, send_trailers(ctx))
+GUARDED(h2_send_reset, stream_end(ctx, EVENT_STREAM_RESET, FLAG_LOCAL))
+GUARDED(h2_recv_reset, stream_end(ctx, EVENT_STREAM_RESET, 0))
+GUARDED(h2_cancel, stream_cancel(ctx))
+GUARDED(h2_closed, stream_end(ctx, EVENT_STREAMS_CLOSED, 0))
+GUARDED(h2_go_away, go_away(ctx))
