@@ -117,9 +117,13 @@ static __always_inline __u32 read_url(struct scratch *s, __u64 authority, __u64 
 
 // Under which pointer the connection will find the call: the HeaderMap's entries when one more header, Host,
 // finds room without moving them; else the path, which only `/` loses on its way.
+static __always_inline int has_room(const __u8 *request, const struct binary_layout *l) {
+  __u64 length = member(request, l->request_entries_length);
+  return length && length < member(request, l->request_entries_capacity);
+}
+
 static __always_inline __u64 key_of_call(const __u8 *request, const struct binary_layout *l) {
-  __u64 length = member(request, l->request_entries_length), capacity = member(request, l->request_entries_capacity);
-  return length && length < capacity ? member(request, l->request_entries) : member(request, l->request_path);
+  return has_room(request, l) ? member(request, l->request_entries) : member(request, l->request_path);
 }
 
 // Its memory is another call's already, and its caller has not yet heard: it failed before it was written.
@@ -155,6 +159,8 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   }
   struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
   if (c.scheme == SCHEME_NONE && !channel) return; // the client refuses it
+  // The channel adds a header: without room for it the entries move, and only the stream knows of this call.
+  if (channel && !has_room(r, l)) return;
   struct library_key key = {.process = process};
   key.pointer = channel ? member(r, l->request_entries) : key_of_call(r, l);
   __u64 task = current_task_id(target), path = member(r, l->request_path);
