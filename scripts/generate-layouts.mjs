@@ -71,8 +71,11 @@ function readMembers(program, members) {
   return answers;
 }
 
-const offsets = (answers) =>
-  Object.fromEntries(Object.entries(answers).map(([key, { offset }]) => [key, offset]));
+/** Offsets, but of a question with `size` the size. */
+const numbers = (answers, members) =>
+  Object.fromEntries(
+    Object.entries(answers).map(([key, { offset, size }]) => [key, members[key].size ? size : offset]),
+  );
 
 function tokioRow(program, { context, taskId, taskIdOption, ...storages }) {
   const variable = contextVariable(program);
@@ -101,12 +104,8 @@ function contextVariable(program) {
   return { name: match[2], size: Number(match[1]) };
 }
 
-function rowOf(library, program, answers) {
-  if (library === 'tokio') return tokioRow(program, answers);
-  if (library !== 'axum') return offsets(answers);
-  const { bucket, ...rest } = answers;
-  return { ...offsets(rest), bucketSize: bucket.size };
-}
+const rowOf = ({ library, members }, program, answers) =>
+  library === 'tokio' ? tokioRow(program, answers) : numbers(answers, members);
 
 function measure(input, features, version, rustc) {
   const folder = join(cache, `${input.library}-${version}-${features.replaceAll(' ', '-')}-${rustc}`);
@@ -114,7 +113,7 @@ function measure(input, features, version, rustc) {
   try {
     const program = build(folder, rustc);
     const answers = readMembers(program, input.members);
-    return { version, rustc, features, ...rowOf(input.library, program, answers) };
+    return { version, rustc, features, ...rowOf(input, program, answers) };
   } catch (error) {
     console.error(
       `${input.library} ${version} (${features}) with rustc ${rustc}: ${error.message.slice(0, 2000)}`,

@@ -1,7 +1,8 @@
 """Runs inside gdb: `gdb -batch -x dump_types.py PROGRAM`. Prints one JSON object: what generate-layouts.mjs
 asked for in the environment variable WANTED, `[{"key": …, "types": [names, first found wins], "path": [field, …]}]`.
 An answer is {"type", "typeSize", "offset", "size"}: offset of the last field of the path from the start of the type, bytes.
-A path element `~T` is the first part, at any depth, whose type is named T; `@0` is the first tuple field, `?name` is passed over where there is no such field.
+A path element `~T` is the first part, at any depth, whose type is named T; `@0` is the first tuple field, `#` an enum's tag,
+`?name` is passed over where there is no such field.
 """
 
 import json
@@ -20,7 +21,11 @@ def parts(kind):
     kind = strip(kind)
     if kind.code not in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
         return []
-    return [(f.name, f.bitpos // 8, f.type) for f in kind.fields() if hasattr(f, "bitpos") and f.type]
+    return [(name(f), f.bitpos // 8, f.type) for f in kind.fields() if hasattr(f, "bitpos") and f.type]
+
+
+def name(field):
+    return "#" if field.artificial else field.name
 
 
 def find_type(kind, name, depth=0):
@@ -38,8 +43,8 @@ def step(kind, element):
     if element.startswith("~"):
         return find_type(kind, element[1:])
     wanted = "__" + element[1:] if element.startswith("@") else element
-    for name, offset, inner in parts(kind):
-        if name == wanted:
+    for label, offset, inner in parts(kind):
+        if label == wanted:
             return offset, inner
     return None
 
@@ -56,7 +61,7 @@ def answer(question):
             if not found and element.startswith("?"):
                 continue
             if not found:
-                names = [n for n, _, _ in parts(kind)]
+                names = [label for label, _, _ in parts(kind)]
                 return {"error": f"{kind} has no {element}, but {names}"}
             offset, kind = offset + found[0], found[1]
         return {"type": name, "typeSize": type_size, "offset": offset, "size": kind.sizeof, "fieldType": str(kind)}

@@ -66,6 +66,49 @@ const httpMembers = {
   requestEntriesCapacity: part(...ENTRIES, 'cap'),
 };
 
+const BUCKET = 'http::header::map::Bucket<http::header::value::HeaderValue>';
+const entry = (...path) => ({ types: [BUCKET], path });
+const BYTES = '~bytes::bytes::Bytes';
+const entryMembers = {
+  entrySize: { ...entry(), size: true },
+  entryName: entry('key', BYTES, 'ptr'),
+  entryNameLength: entry('key', BYTES, 'len'),
+  entryNameCustom: entry('key', 'inner', '#'),
+  entryNameTag: entry('key', '~http::header::name::StandardHeader'),
+  entryValue: entry('value', BYTES, 'ptr'),
+  entryValueLength: entry('value', BYTES, 'len'),
+};
+
+const frame = (...path) => ({ types: ['h2::frame::headers::Headers'], path: ['header_block', ...path] });
+const pseudo = (...path) => frame('pseudo', ...path);
+const streamPtr = (...path) => ({ types: ['h2::proto::streams::store::Ptr'], path });
+const INNER = 'h2::proto::streams::streams::Inner';
+const h2Members = {
+  frameEntries: frame('fields', ...ENTRIES.slice(1), 'ptr'),
+  frameEntriesLength: frame('fields', 'entries', 'len'),
+  frameMethod: pseudo('method', '#'),
+  frameMethodText: pseudo('method', '~alloc::boxed::Box<[u8], alloc::alloc::Global>', 'data_ptr'),
+  frameMethodTextLength: pseudo('method', '~alloc::boxed::Box<[u8], alloc::alloc::Global>', 'length'),
+  frameScheme: pseudo('scheme', BYTES, 'ptr'),
+  frameSchemeLength: pseudo('scheme', BYTES, 'len'),
+  frameSchemePresent: pseudo('scheme', '#'),
+  frameAuthority: pseudo('authority', BYTES, 'ptr'),
+  frameAuthorityPresent: pseudo('authority', '#'),
+  framePath: pseudo('path', BYTES, 'ptr'),
+  framePathPresent: pseudo('path', '#'),
+  frameProtocol: { ...pseudo('protocol', BYTES, 'ptr'), optional: true },
+  frameProtocolPresent: { ...pseudo('protocol', '#'), optional: true },
+  frameStatus: pseudo('status'),
+  streamStore: streamPtr('store'),
+  streamId: streamPtr('key', 'stream_id'),
+  streamsInner: { types: ['h2::proto::streams::streams::DynStreams<bytes::bytes::Bytes>'], path: ['inner'] },
+  innerStore: {
+    types: [`std::sync::poison::mutex::Mutex<${INNER}>`, `std::sync::mutex::Mutex<${INNER}>`],
+    path: ['data', '~h2::proto::streams::store::Store'],
+  },
+  goAwayLastId: { types: ['h2::frame::go_away::GoAway'], path: ['last_stream_id'] },
+};
+
 const URL = ['url', 'serialization', 'vec', 'buf', '?inner', 'ptr'];
 const reqwestMembers = {
   requestUrl: { types: ['reqwest::async_impl::request::Request'], path: URL },
@@ -91,6 +134,13 @@ const tokioMembers = {
     STORAGE.map((type) => [type, { types: [type], path: [`~${CONTEXT}`], optional: true }]),
   ),
 };
+const h2 = (version) => ({
+  h2: { version },
+  http: version.startsWith('0.3') ? '0.2' : '1',
+  bytes: '1',
+  tokio: '1',
+});
+
 const tokio = (features) => (version) => ({ tokio: { version, features } });
 
 const HYPER_014 = '0 2 4 8 12 14 15 16 17 18 19 20 23 24 26 27 28 30 32'
@@ -201,7 +251,7 @@ export const LIBRARIES = [
       controlPointer: table('ctrl'),
       bucketMask: table('bucket_mask'),
       hasherKeys: { types: tables, path: ['base', 'hash_builder', 'k0'] },
-      bucket: bucket(),
+      bucketSize: { ...bucket(), size: true },
       routeId: bucket('@0'),
       templatePointer: bucket('@1', 'ptr', 'pointer', 'data_ptr'),
       templateLength: bucket('@1', 'ptr', 'pointer', 'length'),
@@ -242,7 +292,15 @@ export const LIBRARIES = [
     ),
     old: ['0.2.6', '0.2.9', '0.2.12', '1.0.0', '1.1.0', '1.2.0', '1.3.1'],
     compilers: { '0.2.12': BETWEEN.slice(1), '1.1.0': BETWEEN.slice(1) },
-    members: httpMembers,
+    members: { ...httpMembers, ...entryMembers },
+  },
+  {
+    library: 'h2',
+    program: 'h2.rs',
+    variants: { default: h2 },
+    versions: ['0.4.20'],
+    old: [],
+    members: h2Members,
   },
   {
     library: 'reqwest',

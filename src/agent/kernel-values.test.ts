@@ -33,6 +33,7 @@ function plan(programs: readonly ProgramName[], parts: Partial<Plan> = {}): Plan
     })),
     layout: undefined,
     clientLayout: undefined,
+    streamLayout: undefined,
     taskSlot: undefined,
     routeTable: undefined,
     missing: [],

@@ -1,3 +1,4 @@
+import { standardHeaderNumber } from '../base/standard-headers.ts';
 import type { Config } from '../config.ts';
 import {
   binaryLayout,
@@ -8,7 +9,7 @@ import {
   TARGET_FLAG,
   target,
 } from '../events/layout.ts';
-import type { Plan, ProbeSite, ProgramName, Tier } from '../plan/plan.ts';
+import type { Datum, Plan, ProbeSite, ProgramName, StreamLayout, Tier } from '../plan/plan.ts';
 import type { KernelFileKey } from '../process/file-key.ts';
 
 /** Values for the constants of bpf/maps.h. */
@@ -44,7 +45,7 @@ export interface TargetChoice {
 export function encodeTarget(plan: Plan, layoutIndex: number, choice: TargetChoice): Buffer {
   const value = Buffer.alloc(target.size);
   const slot = plan.taskSlot;
-  let flags = serverFlags(plan, choice) | clientFlags(plan, choice);
+  let flags = serverFlags(plan, choice) | clientFlags(plan, choice) | streamFlags(plan);
   if (slot) {
     flags |= TARGET_FLAG.TASK_SLOT;
     value.writeInt32LE(slot.threadPointerOffset + slot.idOffset, target.taskIdOffset);
@@ -86,6 +87,17 @@ function clientFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
   return flags;
 }
 
+/** h2's code of both sides is the same: a side whose source is another has no flag. */
+function streamFlags({ sources, streamLayout }: Plan): number {
+  if (!streamLayout) return 0;
+  const from = (wanted: Datum) => sources.some((one) => one.datum === wanted && one.source === 'library');
+  let flags = 0;
+  if (from('http2.server')) flags |= TARGET_FLAG.STREAMS;
+  if (from('http2.client')) flags |= TARGET_FLAG.CLIENT_STREAMS;
+  if (from('http2.client') || from('rpc.call')) flags |= TARGET_FLAG.CONTEXTS;
+  return flags;
+}
+
 /**
  * True when whatever writes a request that no probed client writes works for the request it handles. Not so for
  * hyper's clients: their connections are driven by tasks that outlive the request they were made in.
@@ -96,8 +108,15 @@ function writersAreCallers(plan: Plan): boolean {
   return !plan.libraries.some(({ name }) => name === 'hyper');
 }
 
-/** `struct binary_layout`; zero for what the plan has no probes for. */
-export function encodeLayout({ layout, routeTable, clientLayout }: Plan): Buffer {
+/** Standard headers that spans are made of. */
+const STANDARD_HEADERS = ['content-type', 'host', 'user-agent', 'te', 'forwarded', 'location'] as const;
+
+/**
+ * `struct binary_layout`; zero for what the plan has no probes for. Custom headers are always sent, standard ones when
+ * a span needs them or they are among the `captured`.
+ */
+export function encodeLayout(plan: Plan, captured: readonly string[] = []): Buffer {
+  const { layout, routeTable, clientLayout, streamLayout } = plan;
   const value = Buffer.alloc(binaryLayout.size);
   const put = (field: number, offset: number) => value.writeUInt16LE(offset, field);
   if (layout) {
@@ -132,7 +151,45 @@ export function encodeLayout({ layout, routeTable, clientLayout }: Plan): Buffer
     put(binaryLayout.requestEntriesLength, clientLayout.requestEntriesLength);
     put(binaryLayout.requestEntriesCapacity, clientLayout.requestEntriesCapacity);
   }
+  if (streamLayout) {
+    for (const name of STREAM_MEMBERS) put(binaryLayout[name], streamLayout[name]);
+    for (const [half, bits] of headerBits([...STANDARD_HEADERS, ...captured]).entries())
+      value.writeBigUInt64LE(bits, binaryLayout.standardHeaders + 8 * half);
+  }
   return value;
+}
+
+const STREAM_MEMBERS = [
+  'entrySize',
+  'entryName',
+  'entryNameCustom',
+  'entryNameTag',
+  'entryValue',
+  'frameEntries',
+  'frameEntriesLength',
+  'frameMethod',
+  'frameMethodText',
+  'frameScheme',
+  'frameAuthority',
+  'framePath',
+  'frameProtocol',
+  'frameTextPresent',
+  'frameStatus',
+  'streamStore',
+  'streamId',
+  'streamsInner',
+  'innerStore',
+  'goAwayLastId',
+] as const satisfies readonly (keyof StreamLayout)[];
+
+/** A bit for each standard header, by its number; names of custom headers have none. */
+function headerBits(names: readonly string[]): readonly [bigint, bigint] {
+  const bits: [bigint, bigint] = [0n, 0n];
+  for (const name of names) {
+    const number = standardHeaderNumber(name.toLowerCase());
+    if (number !== undefined) bits[number < 64 ? 0 : 1] |= 1n << BigInt(number % 64);
+  }
+  return bits;
 }
 
 export function encodeFileKey({ device, inode }: KernelFileKey): Buffer {

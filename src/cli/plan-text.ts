@@ -24,6 +24,9 @@ const LABELS: Readonly<Record<Datum, string>> = {
   'http.client.plaintext': 'HTTP/1 client spans',
   'http.client.tls': 'HTTPS client spans',
   'http.client.call': 'callers of client requests',
+  'http2.server': 'HTTP/2 and gRPC server spans',
+  'http2.client': 'HTTP/2 and gRPC client spans',
+  'rpc.call': 'callers of gRPC calls',
   'tokio.task': 'Tokio tasks',
   'tokio.spawn': 'tasks spawned by tasks',
   panic: 'panics',
@@ -75,10 +78,11 @@ function probeLines(probe: ProbeSite): readonly string[] {
   ];
 }
 
-function layoutLines({ layout, clientLayout, taskSlot, routeTable }: Plan): readonly string[] {
+function layoutLines({ layout, clientLayout, streamLayout, taskSlot, routeTable }: Plan): readonly string[] {
   const lines: string[] = [];
   if (layout) lines.push(`hyper: ${members(layout)}`);
   if (clientLayout) lines.push(`hyper's client: ${members(clientLayout)}`);
+  if (streamLayout) lines.push(`h2: ${members(streamLayout)}`);
   if (taskSlot) {
     const tag = taskSlot.tagOffset === undefined ? 'none (0 = no task)' : taskSlot.tagOffset;
     lines.push(

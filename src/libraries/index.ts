@@ -1,6 +1,7 @@
 import type { BinaryFacts, CrateFact, SymbolQuery } from '../analysis/facts.ts';
 import type { RecognisedLibrary } from '../plan/plan.ts';
 import { axum } from './axum/axum.ts';
+import { h2 } from './h2/h2.ts';
 import { hyperClient } from './hyper/client.ts';
 import { hyper } from './hyper/hyper.ts';
 import { type Hook, type Library, recognisedCrate } from './library.ts';
@@ -9,9 +10,10 @@ import { reqwest } from './reqwest/reqwest.ts';
 import { std } from './std/std.ts';
 import { tls, tlsServers } from './tls/tls.ts';
 import { tokio } from './tokio/tokio.ts';
+import { tonic } from './tonic/tonic.ts';
 
 /** Libraries with hooks, layouts or evidence of their own. Adding one adds it here. */
-export const LIBRARIES: readonly Library[] = [hyper, hyperClient, reqwest, axum, tokio, std, tls];
+export const LIBRARIES: readonly Library[] = [hyper, hyperClient, h2, tonic, reqwest, axum, tokio, std, tls];
 
 /** Everything the plan wants to know of a binary's symbol tables. */
 export const QUERIES: readonly SymbolQuery[] = [
@@ -76,7 +78,7 @@ export function recognise(facts: BinaryFacts): readonly RecognisedLibrary[] {
 }
 
 function hookLibraries(facts: BinaryFacts): readonly RecognisedLibrary[] {
-  return [hyper, reqwest, axum, tokio].flatMap(({ name, queries }) => {
+  return [hyper, h2, tonic, reqwest, axum, tokio].flatMap(({ name, queries }) => {
     const answers = queries.filter(({ id }) => id !== 'hyper.runtime');
     const found = answers.flatMap(
       ({ id }) => facts.functions[id]?.[0] ?? facts.tlsVariables[id]?.[0] ?? [],

@@ -2,7 +2,7 @@ import type { BinaryFacts, CrateFact, SymbolQuery } from '../analysis/facts.ts';
 import type { ProgramName, RecognisedLibrary } from '../plan/plan.ts';
 
 /** Registers that carry arguments in the System V and Rust calling conventions. */
-export type ArgumentName = 'rdi' | 'rsi' | 'rdx';
+export type ArgumentName = 'rdi' | 'rsi' | 'rdx' | 'rcx' | 'r8';
 
 /** A place a library wants probed: the first block of a function, with these arguments still in registers. */
 export interface Hook {

@@ -20,6 +20,13 @@ import type {
   Tier,
 } from './plan.ts';
 import { type HookSites, hookSites } from './probes.ts';
+import {
+  missingStreamHooks,
+  type StreamParts,
+  streamParts,
+  streamSources,
+  usedStreamHooks,
+} from './stream-parts.ts';
 
 export interface PlanInput {
   readonly facts: BinaryFacts;
@@ -38,7 +45,9 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
     ({ datum, source }) => datum.startsWith('http.server') && source === 'library',
   );
   const client = usedClientHooks(parts.client, sources);
+  const followsCalls = client.length > 0 || makesRequests(parts, facts);
   const fromAxum = sources.some(({ datum, source }) => datum === 'http.route' && source === 'library');
+  const streams = usedStreamHooks(parts.streams, sources, followsCalls || fromAxum);
   return {
     formatVersion: 1,
     binary: {
@@ -53,6 +62,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
       ...(fromLibrary ? [...parts.parse.probes, ...parts.encode.probes] : []),
       ...(fromAxum ? parts.route.probes : []),
       ...client,
+      ...streams,
       ...parts.panic.probes,
     ],
     layout:
@@ -60,6 +70,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
         ? known(parts.layout)
         : undefined,
     clientLayout: client.some(needsClientLayout) ? known(parts.client.layout) : undefined,
+    streamLayout: streams.length > 0 ? known(parts.streams.layout) : undefined,
     taskSlot: known(parts.slot),
     routeTable: fromAxum ? withEvidence(parts.table) : undefined,
     missing: missingHooks(parts, facts, tier),
@@ -87,6 +98,7 @@ interface Parts {
   readonly slot: Found<TaskSlot>;
   readonly tls: readonly TlsEvidence[];
   readonly client: ClientParts;
+  readonly streams: StreamParts;
   readonly tlsClients: readonly TlsEvidence[];
 }
 
@@ -108,6 +120,7 @@ function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
     slot: taskSlot(facts),
     tls: tlsServers(facts),
     client: clientParts(facts, readCode),
+    streams: streamParts(facts, readCode),
     tlsClients: tlsClients(facts),
   };
 }
@@ -118,6 +131,7 @@ function chooseSources(parts: Parts, facts: BinaryFacts, tier: Tier): readonly S
     tlsSource(parts, facts, tier),
     routeSource(parts, facts),
     ...clientSources(parts, facts, tier),
+    ...streamSources(parts.streams, facts, tier),
     taskSource(parts),
     spawnSource(parts, facts),
     panicSource(parts),
@@ -211,6 +225,7 @@ function missingHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly Mi
     ...(usesAxum(facts) ? [...parts.route.missing, ...table] : []),
     ...(hasCrate(facts, 'tokio') || usesAxum(facts) ? slot : []),
     ...missingClientHooks(parts, facts, tier),
+    ...missingStreamHooks(parts.streams, facts, tier),
     ...parts.panic.missing,
   ];
 }

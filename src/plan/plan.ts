@@ -8,6 +8,9 @@ export const DATA = [
   'http.client.plaintext',
   'http.client.tls',
   'http.client.call',
+  'http2.server',
+  'http2.client',
+  'rpc.call',
   'tokio.task',
   'tokio.spawn',
   'panic',
@@ -37,6 +40,18 @@ export const PROGRAMS = [
   'reqwest_blocking_call',
   'reqwest_execute',
   'rust_panic',
+  'h2_recv_headers',
+  'h2_recv_trailers',
+  'h2_take_request',
+  'h2_send_headers',
+  'h2_send_trailers',
+  'h2_send_reset',
+  'h2_cancel',
+  'h2_recv_reset',
+  'h2_closed',
+  'h2_go_away',
+  'tonic_call',
+  'tonic_drop',
 ] as const;
 export type ProgramName = (typeof PROGRAMS)[number];
 
@@ -54,7 +69,10 @@ export interface ProbeSite {
   readonly instruction: string;
   /** `emulated`: the kernel runs it without a single step (0.4–0.7 µs); `single-stepped`: 5–17 µs. */
   readonly cost: 'emulated' | 'single-stepped';
-  /** Where the datum is, of a site in the middle of a function: the register's number in x86 encodings. */
+  /**
+   * The register's number in x86 encodings. Of a site in the middle of a function: where the datum is. `h2_*`: the
+   * frame's in the lower four bits, the stream's in the next four.
+   */
   readonly register?: number;
   /**
    * Bytes. `hyper_client_call`: how far behind the start of the request's head rsi points; `hyper_client_drop`: where in
@@ -96,6 +114,30 @@ export interface ClientLayout {
   readonly requestEntries: number;
   readonly requestEntriesLength: number;
   readonly requestEntriesCapacity: number;
+}
+
+/** What HTTP/2 needs, bytes; the members of that name in bpf/events.h. */
+export interface StreamLayout {
+  readonly entrySize: number;
+  readonly entryName: number;
+  readonly entryNameCustom: number;
+  readonly entryNameTag: number;
+  readonly entryValue: number;
+  readonly frameEntries: number;
+  readonly frameEntriesLength: number;
+  readonly frameMethod: number;
+  readonly frameMethodText: number;
+  readonly frameScheme: number;
+  readonly frameAuthority: number;
+  readonly framePath: number;
+  readonly frameProtocol: number;
+  readonly frameTextPresent: number;
+  readonly frameStatus: number;
+  readonly streamStore: number;
+  readonly streamId: number;
+  readonly streamsInner: number;
+  readonly innerStore: number;
+  readonly goAwayLastId: number;
 }
 
 /**
@@ -147,6 +189,7 @@ export interface Plan {
   readonly probes: readonly ProbeSite[];
   readonly layout: BinaryLayout | undefined;
   readonly clientLayout: ClientLayout | undefined;
+  readonly streamLayout: StreamLayout | undefined;
   readonly taskSlot: TaskSlot | undefined;
   readonly routeTable: RouteTableLayout | undefined;
   readonly missing: readonly MissingHook[];

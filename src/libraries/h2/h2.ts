@@ -1,0 +1,132 @@
+import type { BinaryFacts, SymbolQuery } from '../../analysis/facts.ts';
+import { type Hook, hasFunction, type Library } from '../library.ts';
+
+const STREAMS = 'h2::proto::streams';
+/** Instantiations of a generic function: one for each type of body. */
+const INSTANCES = 64;
+/** In x86 encodings. */
+const REGISTERS = { rdx: 2, rcx: 1, rsi: 6, rdi: 7, r8: 8 } as const;
+type Register = keyof typeof REGISTERS;
+
+/** Legacy names are `Recv::recv_headers`, v0 names `<Recv>::recv_headers` with the types of a generic one behind. */
+const method = (type: string, name: string): SymbolQuery => {
+  const [generic, plain = ''] = [type.endsWith('<B>'), type.replace('<B>', '').split('::').at(-1)];
+  const path = `${STREAMS}::${type.replace('<B>', generic ? '<.*>' : '')}`;
+  return {
+    id: `h2.${plain}.${name}`,
+    kind: 'function',
+    contains: ['h2', 'streams', plain, name],
+    pattern: new RegExp(`^<?${path}>?::${name}(?:::<.*>)?$`),
+  };
+};
+
+const DYN = 'streams::DynStreams<B>';
+
+/** Where a hook finds the frame (or its reason) and the stream: `store::Ptr` or DynStreams. */
+interface Arguments {
+  readonly frame?: Register;
+  readonly stream: Register;
+}
+
+const hook = (
+  program: Hook['program'],
+  [type, name]: readonly [type: string, method: string],
+  { frame, stream }: Arguments,
+  gives: string,
+): StreamHook => ({
+  name: `h2.${program.replace(/^h2_/, '')}`,
+  program,
+  query: method(type, name).id,
+  arguments: frame ? [frame, stream] : [stream],
+  limit: INSTANCES,
+  register: (frame ? REGISTERS[frame] : 0) | (REGISTERS[stream] << 4),
+  gives,
+});
+
+/** A hook whose cookie tells the kernel side in which registers its arguments are. */
+export interface StreamHook extends Hook {
+  readonly register: number;
+}
+
+const RECV = 'recv::Recv';
+const SEND = 'send::Send';
+
+/**
+ * HTTP/2 of both sides, above TLS, h2 0.3 and 0.4:
+ *
+ *     fn Recv::recv_headers(out rdi, &mut self rsi, frame rdx, stream: &mut Ptr rcx, counts r8)
+ *     fn Recv::recv_trailers(out rdi, &mut self rsi, frame rdx, stream rcx)
+ *     fn Recv::take_request(out rdi, &mut self rsi, stream rdx)            the request goes to its handler
+ *     fn Send::send_headers(&mut self rdi, frame rsi, buffer rdx, stream rcx, counts r8, task r9) → al
+ *     fn Send::send_trailers(&mut self rdi, frame rsi, buffer rdx, stream rcx, counts r8, task r9) → al
+ *     fn Send::send_reset(&mut self rdi, reason esi, initiator dl, buffer rcx, stream r8, counts r9, task)
+ *     fn Recv::enqueue_reset_expiration(&mut self rdi, stream rsi, counts rdx)    each local reset, implicit ones too
+ *     fn DynStreams::recv_reset(out rdi, &mut self rsi, frame: Reset rdx)  stream id, error code in one register
+ *     fn DynStreams::recv_eof(&mut self rdi, bool esi), handle_error(&mut self rdi, error rsi)
+ *     fn DynStreams::recv_go_away(out rdi, &mut self rsi, frame rdx)
+ */
+export const STREAM_HOOKS: readonly StreamHook[] = [
+  hook(
+    'h2_recv_headers',
+    [RECV, 'recv_headers'],
+    { frame: 'rdx', stream: 'rcx' },
+    'requests and responses that are received',
+  ),
+  hook(
+    'h2_recv_trailers',
+    [RECV, 'recv_trailers'],
+    { frame: 'rdx', stream: 'rcx' },
+    'the status of gRPC calls that it makes',
+  ),
+  hook(
+    'h2_send_headers',
+    [SEND, 'send_headers'],
+    { frame: 'rsi', stream: 'rcx' },
+    'requests and responses that are sent',
+  ),
+  hook(
+    'h2_send_trailers',
+    [SEND, 'send_trailers'],
+    { frame: 'rsi', stream: 'rcx' },
+    'the status of gRPC calls that it answers',
+  ),
+  hook('h2_send_reset', [SEND, 'send_reset'], { frame: 'rsi', stream: 'r8' }, 'reasons of its resets'),
+  hook('h2_cancel', [RECV, 'enqueue_reset_expiration'], { stream: 'rsi' }, 'streams that it gives up'),
+  hook('h2_recv_reset', [DYN, 'recv_reset'], { frame: 'rdx', stream: 'rsi' }, 'resets by the peer'),
+  hook('h2_closed', [DYN, 'recv_eof'], { stream: 'rdi' }, 'connections that end'),
+  hook('h2_closed', [DYN, 'handle_error'], { stream: 'rdi' }, 'connections that fail'),
+  hook('h2_go_away', [DYN, 'recv_go_away'], { frame: 'rdx', stream: 'rsi' }, 'connections that are closed'),
+];
+
+/** Only for what belongs to a request: its calls and routes. */
+export const TAKE_REQUEST = hook(
+  'h2_take_request',
+  [RECV, 'take_request'],
+  { stream: 'rdx' },
+  'which task works for a request',
+);
+
+/** Code that only a server, or only a client, has. */
+const side = (name: 'server' | 'client'): SymbolQuery => ({
+  id: `h2.${name}`,
+  kind: 'function',
+  contains: ['h2', name],
+  pattern: new RegExp(`^<?(?:h2|hyper::proto::h2)::${name}::`),
+});
+
+export const h2: Library = {
+  name: 'h2',
+  queries: [
+    ...['recv_headers', 'recv_trailers', 'take_request', 'enqueue_reset_expiration'].map((name) =>
+      method(RECV, name),
+    ),
+    ...['send_headers', 'send_trailers', 'send_reset'].map((name) => method(SEND, name)),
+    ...['recv_reset', 'recv_eof', 'handle_error', 'recv_go_away'].map((name) => method(DYN, name)),
+    side('server'),
+    side('client'),
+  ],
+  hooks: [...STREAM_HOOKS, TAKE_REQUEST],
+};
+
+/** Whether h2 is linked, as far as symbols tell. */
+export const hasH2 = (facts: BinaryFacts): boolean => h2.queries.some(({ id }) => hasFunction(facts, id));

@@ -1,0 +1,131 @@
+import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
+import { hasH2, STREAM_HOOKS, type StreamHook, TAKE_REQUEST } from '../libraries/h2/h2.ts';
+import { streamLayout } from '../libraries/h2/layout.ts';
+import { type Found, hasCrate, hasFunction, hasSymbols } from '../libraries/library.ts';
+import { hasTonicClient, tonic } from '../libraries/tonic/tonic.ts';
+import type { Datum, MissingHook, SourceChoice, StreamLayout, Tier } from './plan.ts';
+import { type HookSites, hookSites } from './probes.ts';
+
+/** Everything HTTP/2 and gRPC look for, found or not. */
+export interface StreamParts {
+  readonly linked: boolean;
+  /** Sides of which there is code; both where no symbol tells. */
+  readonly serves: boolean;
+  readonly calls: boolean;
+  readonly streams: HookSites;
+  readonly take: HookSites;
+  readonly channel: boolean;
+  readonly call: HookSites;
+  readonly drop: HookSites;
+  readonly layout: Found<StreamLayout>;
+}
+
+export function streamParts(facts: BinaryFacts, readCode: CodeReader): StreamParts {
+  const [call, drop] = tonic.hooks.map((hook) => hookSites(hook, facts, readCode));
+  const [serves, calls] = [hasFunction(facts, 'h2.server'), hasFunction(facts, 'h2.client')];
+  return {
+    linked: hasH2(facts) || hasCrate(facts, 'h2'),
+    serves: serves || !calls,
+    calls: calls || !serves,
+    streams: joined(STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode))),
+    take: sitesOf(TAKE_REQUEST, facts, readCode),
+    channel: hasTonicClient(facts),
+    call: call ?? NOTHING,
+    drop: drop ?? NOTHING,
+    layout: streamLayout(facts),
+  };
+}
+
+const NOTHING: HookSites = { probes: [], missing: [] };
+
+function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const sites = hookSites(hook, facts, readCode);
+  return { ...sites, probes: sites.probes.map((probe) => ({ ...probe, register: hook.register })) };
+}
+
+export function streamSources(parts: StreamParts, facts: BinaryFacts, tier: Tier): readonly SourceChoice[] {
+  const problem = streamProblem(parts, facts, tier);
+  const source = (datum: Datum, used: boolean, what: string, otherwise: string): SourceChoice => {
+    if (problem) return { datum, source: 'none', reason: problem };
+    return used ? { datum, source: 'library', reason: what } : { datum, source: 'none', reason: otherwise };
+  };
+  return [
+    source(
+      'http2.server',
+      parts.serves,
+      'h2 gives each stream its decoded headers, above TLS',
+      'only the client side of h2 is linked',
+    ),
+    source(
+      'http2.client',
+      parts.calls,
+      'h2 is given the headers of each stream, above TLS',
+      'only the server side of h2 is linked',
+    ),
+    callSource(parts, facts, problem),
+  ];
+}
+
+/** Why streams can't be followed, or undefined when what matters is there. */
+function streamProblem(parts: StreamParts, facts: BinaryFacts, tier: Tier): string | undefined {
+  if (!hasSymbols(facts)) return 'it is stripped';
+  if (!parts.linked) return 'h2 was not found in it';
+  if (tier === 'socket') return 'the socket tier was asked for, and HTTP/2 is not read from sockets';
+  const lacking = NEEDED.find((name) => !parts.streams.probes.some(({ hook }) => hook === name));
+  if (lacking) {
+    const missing = parts.streams.missing.find(({ hook }) => hook === lacking);
+    return `${lacking} not found: ${missing?.reason ?? 'no site'}`;
+  }
+  return 'missing' in parts.layout ? parts.layout.missing : undefined;
+}
+
+/** Without one of these no span of either side begins or ends as it should. */
+const NEEDED = ['h2.recv_headers', 'h2.send_headers'];
+
+function callSource(parts: StreamParts, facts: BinaryFacts, problem: string | undefined): SourceChoice {
+  const datum = 'rpc.call';
+  const none = (reason: string): SourceChoice => ({ datum, source: 'none', reason });
+  if (!hasCrate(facts, 'tonic') && !parts.channel) return none('tonic was not found in it');
+  if (problem) return none(problem);
+  if (parts.call.probes.length === 0)
+    return none(`tonic.call not found: ${parts.call.missing[0]?.reason ?? 'no site'}`);
+  const ends = parts.drop.probes.length > 0 ? '; calls that reach no connection end with its future' : '';
+  return {
+    datum,
+    source: 'library',
+    reason: `each gRPC call is seen in its caller's task, where tonic's Channel takes it${ends}`,
+  };
+}
+
+/** Hooks that the sources read from. `contexts`: calls or routes are followed, so requests need their task. */
+export function usedStreamHooks(
+  parts: StreamParts,
+  sources: readonly SourceChoice[],
+  contexts: boolean,
+): HookSites['probes'] {
+  const from = (wanted: Datum) =>
+    sources.some(({ datum, source }) => datum === wanted && source === 'library');
+  const [serves, calls, rpc] = [from('http2.server'), from('http2.client'), from('rpc.call')];
+  return [
+    ...(serves || calls ? parts.streams.probes : []),
+    ...(serves && contexts ? parts.take.probes : []),
+    ...(rpc ? [...parts.call.probes, ...parts.drop.probes] : []),
+  ];
+}
+
+/** Only what this program would have needed. */
+export function missingStreamHooks(
+  parts: StreamParts,
+  facts: BinaryFacts,
+  tier: Tier,
+): readonly MissingHook[] {
+  if (!parts.linked || tier === 'socket') return [];
+  const layout = 'missing' in parts.layout ? [{ hook: 'h2.layout', reason: parts.layout.missing }] : [];
+  const rpc = parts.calls && hasCrate(facts, 'tonic') ? [...parts.call.missing, ...parts.drop.missing] : [];
+  return [...parts.streams.missing, ...(parts.serves ? parts.take.missing : []), ...rpc, ...layout];
+}
+
+const joined = (found: readonly HookSites[]): HookSites => ({
+  probes: found.flatMap(({ probes }) => probes),
+  missing: found.flatMap(({ missing }) => missing),
+});
