@@ -70,6 +70,7 @@ async function feed(output: Export, count: number): Promise<FeedResult> {
     clientResponse: unexpected,
     clientClosed: unexpected,
     callEnd: unexpected,
+    stream: unexpected,
     unknown: unexpected,
   });
   const ring = new FeedRing(count);

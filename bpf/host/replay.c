@@ -192,6 +192,18 @@ static program *program_named(const char *name) {
   PROGRAM(reqwest_error)
   PROGRAM(reqwest_blocking_call)
   PROGRAM(reqwest_execute)
+  PROGRAM(h2_recv_headers)
+  PROGRAM(h2_recv_trailers)
+  PROGRAM(h2_take_request)
+  PROGRAM(h2_send_headers)
+  PROGRAM(h2_send_trailers)
+  PROGRAM(h2_send_reset)
+  PROGRAM(h2_cancel)
+  PROGRAM(h2_recv_reset)
+  PROGRAM(h2_closed)
+  PROGRAM(h2_go_away)
+  PROGRAM(tonic_call)
+  PROGRAM(tonic_drop)
   fail("Cannot run program %s", name);
 }
 

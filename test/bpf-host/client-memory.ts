@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict';
+import { standardHeaderNumber } from '../../src/base/standard-headers.ts';
 import { binaryLayout, COOKIE_OFFSET_SHIFT, COOKIE_REGISTER_SHIFT } from '../../src/events/layout.ts';
 import { memory, thread } from './driver.ts';
 
-type Member = Exclude<keyof typeof binaryLayout, 'size'>;
+export type Member = Exclude<keyof typeof binaryLayout, 'size'>;
 
 /** Where members lie in what is laid out here: no library's, and no two offsets the same by chance. */
 const LAYOUT: Partial<Record<Member, number>> = {
@@ -30,18 +32,27 @@ const FUTURE_STATE = 0x1c1;
 const REQUEST_URL = 0x48;
 const URI = 0x70;
 
-/** `layout 0` with every member of struct binary_layout in its order. */
-export function layoutCommand(change: Partial<Record<Member, number>> = {}, index = 0): string {
+/** `layout 0` with every member of struct binary_layout in its order. `headers`: standard ones that are wanted. */
+export function layoutCommand(
+  change: Partial<Record<Member, number>> = {},
+  index = 0,
+  headers: readonly string[] = [],
+): string {
   const { size, ...offsets } = binaryLayout;
   const members = Object.entries({ ...LAYOUT, ...change });
   const words = Array<number>(size / 2).fill(0);
   for (const [name, value] of members) words[offsets[name as Member] / 2] = value;
+  for (const header of headers) {
+    const number = standardHeaderNumber(header) ?? assert.fail(`no standard header ${header}`);
+    const word = offsets.standardHeaders / 2 + (number >> 4);
+    words[word] = (words[word] ?? 0) | (1 << (number & 15));
+  }
   return `layout ${index} ${words.join(' ')}`;
 }
 
 const at = (name: keyof typeof LAYOUT) => LAYOUT[name] ?? 0;
 
-function structure(
+export function structure(
   size: number,
   members: readonly (readonly [at: number, value: bigint | number])[],
 ): Buffer {
@@ -89,7 +100,7 @@ const place = (id: number, page: number) =>
   0x5500_0000_0000n + BigInt(id) * 0x10_0000n + BigInt(page) * 0x1000n;
 const connectionKey = (connection: number) => 0x5600_0000_0e28n + BigInt(connection) * 0x1000n;
 const pathAt = (id: number, options: CallOptions) => place(options.pathOf ?? id, 2);
-const entriesAt = (id: number, options: CallOptions) => place(options.entriesOf ?? id, 3);
+export const entriesAt = (id: number, options: CallOptions) => place(options.entriesOf ?? id, 3);
 
 function request(id: number, options: CallOptions): Buffer {
   const { method = 1, scheme = 'http', authority = 'h', path = '/x', headers = [1, 8] } = options;
@@ -118,6 +129,15 @@ export const requestMemory = (id: number, options: CallOptions = {}): string[] =
   memory(place(id, 1), text(options.authority ?? 'h')),
   ...(options.pathOf === undefined ? [memory(place(id, 2), text(options.path ?? '/x'))] : []),
 ];
+
+/** The request is given to a gRPC channel; it has neither scheme nor authority. */
+export const channelCall = (id: number, options: CallOptions = {}): string[] => [
+  ...requestMemory(id, { method: 2, scheme: 'none', authority: '', path: '/s/m', ...options }),
+  probe('tonic_call', { rdx: place(id, 0) }),
+];
+
+/** Whatever the channel's call has given its caller is dropped. */
+export const channelDrop = probe('tonic_drop');
 
 /** The request is given to hyper's client. */
 export const call = (id: number, options: CallOptions = {}): string[] => [

@@ -14,6 +14,7 @@ import {
   type PieceEvent,
   type RequestEvent,
   type ResponseEvent,
+  type StreamEvent,
 } from '../../src/events/events.ts';
 import { COUNTER, TARGET_FLAG } from '../../src/events/layout.ts';
 
@@ -53,7 +54,8 @@ export type Recorded =
   | { readonly kind: 'call'; readonly event: CallEvent }
   | { readonly kind: 'client-request'; readonly event: RequestEvent }
   | { readonly kind: 'client-response' | 'client-closed'; readonly event: ClientResponseEvent }
-  | { readonly kind: 'call-end'; readonly event: CallEndEvent };
+  | { readonly kind: 'call-end'; readonly event: CallEndEvent }
+  | { readonly kind: 'stream'; readonly event: StreamEvent };
 
 export type CounterName = Exclude<keyof typeof COUNTER, 'MAX'>;
 
@@ -121,6 +123,7 @@ function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
     clientResponse: (event) => add({ kind: 'client-response', event }),
     clientClosed: (event) => add({ kind: 'client-closed', event }),
     callEnd: (event) => add({ kind: 'call-end', event }),
+    stream: (event) => add({ kind: 'stream', event }),
     unknown: (kind, size) => assert.fail(`record of unknown kind ${kind}, ${size} bytes`),
   });
   return (record) => {
