@@ -6,6 +6,7 @@ import { Processes } from './agent/processes.ts';
 import { Programs } from './agent/programs.ts';
 import { RingPump } from './agent/reader.ts';
 import { Tracing } from './agent/tracing.ts';
+import { attributeKey } from './base/attribute-key.ts';
 import { UserError } from './base/errors.ts';
 import { createLog, type Log } from './base/log.ts';
 import type { StatusMode } from './cli/options.ts';
@@ -24,9 +25,11 @@ import { createSelection } from './process/select.ts';
 import { ProcessTable } from './process/table.ts';
 import { ClientSpans } from './spans/client-spans.ts';
 import { WallClock } from './spans/clock.ts';
+import { rpcStatusKeys } from './spans/rpc-keys.ts';
 import { KNOWN_METHODS } from './spans/server-attributes.ts';
 import { ServerSpans } from './spans/server-spans.ts';
 import type { SpanRecord } from './spans/span.ts';
+import { StreamSpans } from './spans/stream-spans.ts';
 
 export interface AgentOptions {
   readonly config: Config;
@@ -104,6 +107,7 @@ class Agent implements AsyncDisposable {
   readonly #clock = new WallClock();
   readonly #servers: ServerSpans;
   readonly #clients: ClientSpans;
+  readonly #streams: StreamSpans;
   readonly #tracing: Tracing;
   readonly #programs: Programs;
   readonly #processes: Processes;
@@ -137,8 +141,10 @@ class Agent implements AsyncDisposable {
       },
       knownMethods: new Set(config.knownMethods ?? KNOWN_METHODS),
       timeoutNs: REQUEST_TIMEOUT_NS,
+      statusKeys: rpcStatusKeys(config.rpcOptIn).map(attributeKey),
     };
     const { serverRequest, serverResponse, clientRequest, clientResponse } = config.captureHeaders;
+    const { grpcServerRequest, grpcClientRequest } = config.captureHeaders;
     this.#servers = new ServerSpans({
       ...spanOptions,
       captureRequest: nonEmptySet(serverRequest),
@@ -149,9 +155,24 @@ class Agent implements AsyncDisposable {
       captureRequest: nonEmptySet(clientRequest),
       captureResponse: nonEmptySet(clientResponse),
     });
+    this.#streams = new StreamSpans({
+      ...spanOptions,
+      calls: this.#clients,
+      captureServerRequest: nonEmptySet(serverRequest),
+      captureServerResponse: nonEmptySet(serverResponse),
+      captureClientRequest: nonEmptySet(clientRequest),
+      captureClientResponse: nonEmptySet(clientResponse),
+      captureRpcServer: nonEmptySet(grpcServerRequest),
+      captureRpcClient: nonEmptySet(grpcClientRequest),
+    });
     this.#tracing = new Tracing(config);
     if (!this.#tracing.socketTier) this.#log.warn(NO_SOCKET_TIER);
-    this.#programs = new Programs(this.#tracing, config.tier, this.#log);
+    this.#programs = new Programs(
+      this.#tracing,
+      config.tier,
+      this.#log,
+      Object.values(config.captureHeaders).flat(),
+    );
     this.#processes = new Processes({
       tracing: this.#tracing,
       programs: this.#programs,
@@ -165,10 +186,13 @@ class Agent implements AsyncDisposable {
       },
       log: this.#log,
       onEnded: (pid) => {
-        this.#servers.processEnded(pid, this.#clock.nowNs());
-        this.#clients.processEnded(pid, this.#clock.nowNs());
+        for (const spans of this.#allSpans) spans.processEnded(pid, this.#clock.nowNs());
       },
     });
+  }
+
+  get #allSpans() {
+    return [this.#servers, this.#clients, this.#streams];
   }
 
   /** Attaches to what is there; throws UserError, with everything undone, when a named target can't be traced. */
@@ -206,8 +230,7 @@ class Agent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.#detach();
-    this.#servers.stop(this.#clock.nowNs());
-    this.#clients.stop(this.#clock.nowNs());
+    for (const spans of this.#allSpans) spans.stop(this.#clock.nowNs());
     await this.#export.shutdown();
     this.#status[Symbol.dispose]();
     if (this.#emitted > 0) this.#log.info(`stopped: ${this.#summary()}`);
@@ -247,6 +270,7 @@ class Agent implements AsyncDisposable {
   #decoder() {
     const servers = this.#servers;
     const clients = this.#clients;
+    const streams = this.#streams;
     return createDecoder({
       request: (event) => servers.request(event),
       piece: (event) => servers.piece(event),
@@ -258,9 +282,13 @@ class Agent implements AsyncDisposable {
       clientResponse: (event) => clients.response(event),
       clientClosed: (event) => clients.closed(event),
       callEnd: (event) => clients.callEnd(event),
+      stream: (event) => streams.stream(event),
       exec: (event) => this.#processes.onExec(event.pid),
       exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), EXIT_DELAY_MS).unref(),
-      panic: (event) => servers.panic(event),
+      panic: (event) => {
+        servers.panic(event);
+        streams.panic(event);
+      },
       tls: (event, client) => this.#processes.onTls(event.pid, client ? 'client' : 'server'),
       unknown: () => {
         this.#unknownRecords++;
@@ -275,8 +303,7 @@ class Agent implements AsyncDisposable {
   #eachSecond(): void {
     this.#spansPerSecond = this.#emitted - this.#lastEmitted;
     this.#lastEmitted = this.#emitted;
-    this.#servers.expire(this.#clock.nowNs());
-    this.#clients.expire(this.#clock.nowNs());
+    for (const spans of this.#allSpans) spans.expire(this.#clock.nowNs());
     this.#processes.parkIdleTls();
   }
 
@@ -287,15 +314,19 @@ class Agent implements AsyncDisposable {
   #losses(): readonly Loss[] {
     const server = this.#servers.losses;
     const client = this.#clients.losses;
+    const stream = this.#streams.losses;
     return [
       ...(this.#kernelCounts?.losses ?? this.#tracing.losses()),
       { name: 'malformed requests', count: server.malformedHeads + client.malformedHeads },
       { name: 'responses without request', count: server.unmatchedResponses },
       { name: 'client responses without request', count: client.unmatchedResponses },
       { name: 'client requests without call', count: client.requestsWithoutCall },
-      { name: 'unknown process', count: server.unknownProcess + client.unknownProcess },
-      { name: 'too many open', count: server.openLimit + client.openLimit },
-      { name: 'client urls cut', count: client.cutUrls },
+      {
+        name: 'unknown process',
+        count: server.unknownProcess + client.unknownProcess + stream.unknownProcess,
+      },
+      { name: 'too many open', count: server.openLimit + client.openLimit + stream.openLimit },
+      { name: 'client urls cut', count: client.cutUrls + stream.cutUrls },
       { name: 'unknown records', count: this.#unknownRecords },
     ];
   }
@@ -306,7 +337,7 @@ class Agent implements AsyncDisposable {
     return {
       programs: this.#processes.count,
       spansPerSecond: this.#spansPerSecond,
-      open: this.#servers.openCount + this.#clients.openCount,
+      open: this.#allSpans.reduce((sum, { openCount }) => sum + openCount, 0),
       exported: config.exporters.includes('otlp') ? stats.exported : stats.printed,
       queued: stats.queued,
       losses: [...this.#losses(), ...exportLosses(stats)],

@@ -54,6 +54,7 @@ test('defaults', () => {
       grpcClientRequest: [],
     },
     knownMethods: undefined,
+    rpcOptIn: undefined,
     targets: { exe: [], pid: [] },
     tier: 'auto',
   });
@@ -345,4 +346,15 @@ test('a bad flag is an error', () => {
   fails({ tier: 'x' }, 'Cannot use --tier "x": expected one of auto, socket, library');
   fails({ exporter: 'zipkin' }, 'Cannot use --exporter "zipkin": expected otlp, console or none');
   fails({ headers: 'secret' }, 'Cannot use --headers: expected key=value pairs divided by commas');
+});
+
+test('names of remote procedure calls: rpc/dup beats rpc, others are not ours', () => {
+  const optIn = (value: string) => {
+    const { config, warnings } = readConfig({ OTEL_SEMCONV_STABILITY_OPT_IN: value });
+    assert.deepEqual(warnings, []);
+    return config.rpcOptIn;
+  };
+  assert.equal(optIn('http,RPC'), 'rpc');
+  assert.equal(optIn('rpc, rpc/dup'), 'rpc/dup');
+  assert.equal(optIn('http/dup,database'), undefined);
 });

@@ -21,6 +21,7 @@ import {
   type SpanLimits,
 } from './export/settings.ts';
 import { TIERS, type Tier } from './plan/plan.ts';
+import { RPC_OPT_INS, type RpcOptIn } from './spans/rpc-keys.ts';
 
 /** Everything a user can set. Variables are listed in docs/configuration.md. */
 export interface Config extends ExportSettings {
@@ -35,6 +36,8 @@ export interface Config extends ExportSettings {
   readonly captureHeaders: CaptureHeaders;
   /** Replaces the known HTTP methods when set. */
   readonly knownMethods: readonly string[] | undefined;
+  /** OTEL_SEMCONV_STABILITY_OPT_IN, of remote procedure calls. */
+  readonly rpcOptIn: RpcOptIn | undefined;
   readonly targets: Targets;
   readonly tier: Tier;
 }
@@ -109,6 +112,7 @@ export function readConfig(env: Env, flags: Flags = {}): ReadConfig {
       undefined,
       list,
     ),
+    rpcOptIn: reader.read(reader.first(undefined, 'OTEL_SEMCONV_STABILITY_OPT_IN'), undefined, rpcOptIn),
     targets: readTargets(reader, flags),
     tier: reader.read(reader.first(flag('--tier', flags.tier), 'OTEL_RUST_AUTO_TIER'), 'auto', choice(TIERS)),
   };
@@ -215,6 +219,12 @@ function readCaptureHeaders(reader: SettingReader): CaptureHeaders {
     grpcServerRequest: names('GRPC_CAPTURE_METADATA_SERVER_REQUEST'),
     grpcClientRequest: names('GRPC_CAPTURE_METADATA_CLIENT_REQUEST'),
   };
+}
+
+/** The list also names conventions of other kinds, which are not the agent's to check; `rpc/dup` beats `rpc`. */
+function rpcOptIn(value: string): RpcOptIn | undefined {
+  const items = lowerCaseList(value);
+  return RPC_OPT_INS.toReversed().find((name) => items.includes(name));
 }
 
 /** A target on the command line replaces both lists of the environment. */

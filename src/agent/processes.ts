@@ -7,14 +7,16 @@ import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
 import type { ClientContext } from '../spans/client-spans.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
+import type { StreamContext } from '../spans/stream-spans.ts';
 import { type Carried, decodeCarried, encodeFileKey, encodeU32, SIDES, type Side } from './kernel-values.ts';
 import type { Program, Programs } from './programs.ts';
+import { streamScopes } from './stream-scopes.ts';
 import type { Tracing } from './tracing.ts';
 
 /** After its end a process's last events are still on their way. */
 const LINGER_MS = 5_000;
 
-interface Traced extends ProcessContext, ClientContext {
+interface Traced extends ProcessContext, ClientContext, StreamContext {
   readonly program: Program;
   readonly of: Process;
   readonly keys: readonly Uint8Array[];
@@ -45,7 +47,8 @@ export class Processes {
     return this.#options.table.targets.size;
   }
 
-  readonly contextOf = (pid: number): (ProcessContext & ClientContext) | undefined => this.#traced.get(pid);
+  readonly contextOf = (pid: number): (ProcessContext & ClientContext & StreamContext) | undefined =>
+    this.#traced.get(pid);
 
   /** All that run now. Throws the first UserError when `strict`. */
   async start(strict: boolean): Promise<void> {
@@ -159,6 +162,7 @@ export class Processes {
       scope: program.scope,
       callScope: program.callScope,
       wireScope: program.wireScope,
+      ...streamScopes(program),
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
     tracing.kernel.map('targets').update(encodeU32(process.pid), program.target);

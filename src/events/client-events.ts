@@ -33,6 +33,8 @@ export interface CallEvent extends EventHeader {
   readonly path: string;
   /** Authority or path were longer than the record's room. */
   readonly cut: boolean;
+  /** To a gRPC channel, which adds scheme and authority later. */
+  readonly channel: boolean;
 }
 
 /** A final response head, or the end of a connection: then `sequence` is the number of requests written. */
@@ -96,6 +98,7 @@ export function readCall(view: DataView, bytes: Buffer, at: number): CallEvent {
     cut:
       view.getUint16(at + C.fullAuthoritySize, true) > CALL_AUTHORITY ||
       view.getUint16(at + C.fullPathSize, true) > CALL_PATH,
+    channel: (view.getUint16(at + H.flags, true) & EVENT_FLAG.CHANNEL) !== 0,
   };
 }
 

@@ -31,6 +31,7 @@ const HANDLERS: readonly (keyof EventHandlers)[] = [
   'clientResponse',
   'clientClosed',
   'callEnd',
+  'stream',
   'unknown',
 ];
 
@@ -193,8 +194,12 @@ test('a call', () => {
     authority: 'a.example:80',
     path: '/\xe9?q',
     cut: false,
+    channel: false,
   };
   assert.deepEqual(decode(bytes, 8), ['call', expected]);
+  bytes.writeUInt16LE(EVENT_FLAG.CHANNEL, H.flags);
+  assert.deepEqual(decode(bytes), ['call', { ...expected, channel: true }]);
+  bytes.writeUInt16LE(0, H.flags);
   bytes.writeUInt16LE(CALL_PATH + 1, C.fullPathSize);
   assert.deepEqual(decode(bytes), ['call', { ...expected, cut: true }]);
 });
@@ -270,7 +275,7 @@ test('a record that is too short for its kind, or of no kind, is unknown', () =>
 test('any bytes: one call, no exception', () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 0, max: 16 }),
+      fc.integer({ min: 0, max: 20 }),
       fc.uint8Array({ minLength: 40, maxLength: 700 }),
       (kind, bytes) => {
         const any = Buffer.from(bytes);

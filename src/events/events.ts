@@ -13,6 +13,7 @@ import {
   EVENT_FLAG,
   EVENT_KIND,
   EVENT_SOURCE,
+  eventStream,
   eventHeader as H,
   MAX_ROUTES,
   eventRequest as Q,
@@ -20,9 +21,11 @@ import {
   eventResponse as S,
 } from './layout.ts';
 import { type EventHeader, readHeader, u64 } from './record.ts';
+import { readStream, type StreamEvent } from './stream-events.ts';
 
 export type { CallEndEvent, CallEvent, ClientResponseEvent } from './client-events.ts';
 export type { EventHeader } from './record.ts';
+export type { StreamEvent, StreamHeader } from './stream-events.ts';
 
 /** Identifiers as big-endian 32-bit words, signed. */
 export interface RequestEvent extends EventHeader {
@@ -95,6 +98,8 @@ export interface EventHandlers {
   readonly clientResponse: (event: ClientResponseEvent) => void;
   readonly clientClosed: (event: ClientResponseEvent) => void;
   readonly callEnd: (event: CallEndEvent) => void;
+  /** Of an HTTP/2 stream: EVENT_STREAM_…, EVENT_STREAMS_CLOSED. */
+  readonly stream: (event: StreamEvent) => void;
   /** A record that no version of events.h explains. */
   readonly unknown: (kind: number, size: number) => void;
 }
@@ -112,7 +117,11 @@ export function createDecoder(handlers: EventHandlers) {
     else if (kind === EVENT_KIND.REQUEST) handlers.request(readRequest(view, bytes, at, addresses));
     else if (kind === EVENT_KIND.RESPONSE) handlers.response(readResponse(view, bytes, at));
     else if (kind === EVENT_KIND.CALL) handlers.call(readCall(view, bytes, at));
-    else if (kind === EVENT_KIND.CLIENT_REQUEST)
+    else if (isStream(kind)) {
+      const event = readStream(view, bytes, at, size, addresses);
+      if (event) handlers.stream(event);
+      else handlers.unknown(kind, size);
+    } else if (kind === EVENT_KIND.CLIENT_REQUEST)
       handlers.clientRequest(readRequest(view, bytes, at, addresses));
     else if (kind === EVENT_KIND.CLIENT_RESPONSE)
       handlers.clientResponse(readClientResponse(view, bytes, at, addresses));
@@ -128,6 +137,8 @@ export function createDecoder(handlers: EventHandlers) {
     else handlers.tls(readHeader(view, at), hasFlag(view, at, EVENT_FLAG.CLIENT));
   };
 }
+
+const isStream = (kind: number) => kind >= EVENT_KIND.STREAM_REQUEST && kind <= EVENT_KIND.STREAMS_CLOSED;
 
 /** Bytes of the smallest record of each kind that is known. */
 const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
@@ -145,6 +156,11 @@ const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
   [EVENT_KIND.CLIENT_RESPONSE]: R.size,
   [EVENT_KIND.CLIENT_CLOSED]: R.size,
   [EVENT_KIND.CALL_END]: E.size,
+  [EVENT_KIND.STREAM_REQUEST]: eventStream.size,
+  [EVENT_KIND.STREAM_RESPONSE]: eventStream.size,
+  [EVENT_KIND.STREAM_TRAILERS]: eventStream.size,
+  [EVENT_KIND.STREAM_RESET]: eventStream.size,
+  [EVENT_KIND.STREAMS_CLOSED]: eventStream.size,
 });
 
 const hasFlag = (view: DataView, at: number, flag: number) =>

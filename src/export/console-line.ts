@@ -9,11 +9,13 @@ import {
   ATTR_URL_SCHEME,
 } from '@opentelemetry/semantic-conventions';
 import type { AttributeKey } from '../base/attribute-key.ts';
+import {
+  ATTR_RPC_RESPONSE_STATUS_CODE,
+  ATTR_RPC_STATUS_CODE,
+  ATTR_RPC_SYSTEM_NAME,
+} from '../spans/rpc-keys.ts';
 import type { AttributeValue, SpanRecord } from '../spans/span.ts';
 import { spanIdHex, traceIdHex } from './span-ids.ts';
-
-/** Only in the package's `incubating` part, which takes 5 MB of memory to load. */
-const ATTR_RPC_RESPONSE_STATUS_CODE = 'rpc.response.status_code';
 
 const ERROR = 2;
 const CLIENT = 2;
@@ -36,10 +38,9 @@ export function renderLine(span: SpanRecord, paint: Paint): string {
 export function renderSpan(span: SpanRecord, paint: Paint): string {
   const attributes = readAttributes(span);
   const failed = span.status === ERROR;
-  const name = `${span.kind === CLIENT ? '→ ' : ''}${printable(span.name)}`;
   const parts = [
     serviceOf(span).padEnd(8),
-    name.padEnd(20),
+    nameOf(span, attributes).padEnd(20),
     outcome(attributes).padEnd(3),
     `${formatMilliseconds(durationMs(span))} ms`.padStart(10),
   ];
@@ -59,11 +60,19 @@ function readAttributes(span: SpanRecord): Attributes {
   return found;
 }
 
+const STATUS_CODES = [ATTR_HTTP_RESPONSE_STATUS_CODE, ATTR_RPC_RESPONSE_STATUS_CODE, ATTR_RPC_STATUS_CODE];
+
+/** Those of remote procedure calls begin with their system. */
+function nameOf(span: SpanRecord, attributes: Attributes): string {
+  const system = attributes.get(ATTR_RPC_SYSTEM_NAME);
+  const name = system === undefined || system === span.name ? span.name : `${system} ${span.name}`;
+  return `${span.kind === CLIENT ? '→ ' : ''}${printable(name)}`;
+}
+
 /** The status code, or `-` when none was seen. */
 function outcome(attributes: Attributes): string {
-  const code =
-    attributes.get(ATTR_HTTP_RESPONSE_STATUS_CODE) ?? attributes.get(ATTR_RPC_RESPONSE_STATUS_CODE);
-  return printable(String(code ?? '-'));
+  const codes = STATUS_CODES.map((name) => attributes.get(name));
+  return printable(String(codes.find((code) => code !== undefined) ?? '-'));
 }
 
 function renderDetails(span: SpanRecord, attributes: Attributes): string {

@@ -28,6 +28,8 @@ export interface OpenRequest extends ClientFacts, Caller {
   endedNs: number;
   /** Its target is not known to the end. */
   cut: boolean;
+  /** A remote procedure call: only its path is known. */
+  channel: boolean;
   method: string | undefined;
   target: ClientTarget;
   resends: number;
@@ -63,6 +65,7 @@ export function openRequest(
     closed: undefined,
     endedNs: 0,
     cut: false,
+    channel: false,
     method: undefined,
     target,
     resends: 0,

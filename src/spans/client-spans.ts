@@ -1,4 +1,4 @@
-import { attributeKey } from '../base/attribute-key.ts';
+import { type AttributeKey, attributeKey } from '../base/attribute-key.ts';
 import type { CallEndEvent, CallEvent, ClientResponseEvent, RequestEvent } from '../events/events.ts';
 import { clientAttributes, HTTP_METHODS, isKnownMethod } from './client-attributes.ts';
 import {
@@ -18,6 +18,7 @@ import type { WallClock } from './clock.ts';
 import { keyOf, MAX_UNANSWERED, OpenTable } from './open-table.ts';
 import { Redirects } from './redirects.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
+import { rpcAttributes, rpcSpanName } from './rpc-attributes.ts';
 import { pushResponseHeaders, spanName } from './server-attributes.ts';
 import { type Scope, SPAN_KIND, type SpanRecord, STATUS, type TracedProcess } from './span.ts';
 
@@ -28,6 +29,8 @@ export interface ClientContext {
   readonly callScope: Scope;
   /** Of requests that only their bytes tell of. */
   readonly wireScope: Scope;
+  /** Of remote procedure calls. */
+  readonly rpcScope: Scope;
 }
 
 export interface ClientSpanOptions {
@@ -37,6 +40,8 @@ export interface ClientSpanOptions {
   readonly knownMethods: ReadonlySet<string>;
   readonly captureRequest: ReadonlySet<string> | undefined;
   readonly captureResponse: ReadonlySet<string> | undefined;
+  /** Keys that a gRPC status goes under. */
+  readonly statusKeys: readonly AttributeKey[];
   /** A request without an answer for so long is given up. */
   readonly timeoutNs: number;
 }
@@ -53,6 +58,7 @@ export interface ClientSpanLosses {
   cutUrls: number;
 }
 
+const LOCATION: ReadonlySet<string> = new Set(['location']);
 const END_REASON = attributeKey('otel_rust.end_reason');
 
 /** Open requests are bounded: about 1 KB each. */
@@ -97,7 +103,9 @@ export class ClientSpans {
     const context = this.#admit(event.pid, call);
     if (!context) return;
     const target = callTarget(event.scheme, event.authority, event.path);
-    const open = openRequest(event, context.process, context.callScope, target);
+    const scope = event.channel ? context.rpcScope : context.callScope;
+    const open = openRequest(event, context.process, scope, target);
+    open.channel = event.channel;
     open.method = HTTP_METHODS[event.method];
     open.resends = this.#redirects.resends(event, target);
     open.cut = event.cut;
@@ -126,9 +134,18 @@ export class ClientSpans {
     open.peerAddress ??= event.peerAddress;
     open.peerPort ||= event.peerPort;
     const { status } = event;
-    this.#redirects.note(open, status, event.head, event.timeNs);
+    this.#noteRedirect(open, status, event);
     this.#finish(open, event.timeNs, status, status >= 400 ? `${status}` : undefined, undefined, event.head);
   }
+
+  /** What is known of a call that a stream of HTTP/2 carries from here on. */
+  readonly takeForStream = (call: number): OpenRequest | undefined => {
+    const open = this.#takeCall(call);
+    this.#ended[call & (ENDED - 1)] = call;
+    return open;
+  };
+
+  readonly redirected: Redirects['note'] = (...redirect) => this.#redirects.note(...redirect);
 
   /** A call's library may try again; a request that is only seen on the wire has ended. */
   closed(event: ClientResponseEvent): void {
@@ -177,6 +194,12 @@ export class ClientSpans {
   /** Ends what is open when the agent stops. */
   stop(nowNs: number): void {
     this.#giveUpAll(nowNs, AGENT_STOPPED, () => true);
+  }
+
+  #noteRedirect(open: OpenRequest, status: number, { head, timeNs }: ClientResponseEvent): void {
+    if (head === '' || status >= 400) return;
+    const [location] = parseResponseHeaders(head, LOCATION)?.get('location') ?? [];
+    if (location !== undefined) this.#redirects.note(open, status, location, timeNs);
   }
 
   #callClosed(open: OpenRequest, call: number, end: ClientEnd): void {
@@ -300,8 +323,10 @@ export class ClientSpans {
     end: ClientEnd | undefined,
     responseHead: string,
   ): void {
-    const { clock, emit, knownMethods, captureResponse } = this.#options;
-    const attributes = clientAttributes(open, knownMethods, status, error);
+    const { clock, emit, knownMethods, captureResponse, statusKeys } = this.#options;
+    const attributes = open.channel
+      ? rpcAttributes(open, statusKeys, undefined, error) // no stream has carried it: no status was told
+      : clientAttributes(open, knownMethods, status, error);
     const headers =
       captureResponse && responseHead !== '' && parseResponseHeaders(responseHead, captureResponse);
     if (headers) pushResponseHeaders(attributes, headers);
@@ -313,7 +338,9 @@ export class ClientSpans {
       process: open.process,
       scope: open.scope,
       kind: SPAN_KIND.client,
-      name: spanName(open.method ?? '', isKnownMethod(open.method, knownMethods), undefined),
+      name: open.channel
+        ? rpcSpanName(open.target)
+        : spanName(open.method ?? '', isKnownMethod(open.method, knownMethods), undefined),
       traceId0: open.traceId0,
       traceId1: open.traceId1,
       traceId2: open.traceId2,

@@ -1,9 +1,7 @@
 import { type ClientTarget, comparableUrl, rawUrl } from './client-url.ts';
-import { parseResponseHeaders } from './request-head.ts';
 import { text } from './server-attributes.ts';
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
-const LOCATION: ReadonlySet<string> = new Set(['location']);
 /** Nobody who follows a redirect waits so long. */
 const MAX_AGE_NS = 60e9;
 const MAX_EXPECTED = 4096;
@@ -32,12 +30,11 @@ export class Redirects {
   note(
     from: Caller & { readonly target: ClientTarget; readonly resends: number },
     status: number,
-    head: string,
+    location: string,
     timeNs: number,
   ): void {
-    if (!REDIRECTS.has(status) || head === '') return;
-    const [location] = parseResponseHeaders(head, LOCATION)?.get('location') ?? [];
-    const url = location === undefined ? undefined : comparableUrl(text(location), rawUrl(from.target));
+    if (!REDIRECTS.has(status)) return;
+    const url = comparableUrl(text(location), rawUrl(from.target));
     if (url === undefined) return;
     this.#forgetOldest(timeNs);
     const key = keyOf(from, url);

@@ -71,7 +71,7 @@ export function requestAttributes(
   const { path, query } = splitTarget(head.method, head.target);
   const known = knownMethods.has(head.method);
   const attributes: Attributes = [METHOD, known ? head.method : '_OTHER'];
-  if (!known) attributes.push(METHOD_ORIGINAL, head.method);
+  if (!known && head.method !== '') attributes.push(METHOD_ORIGINAL, head.method);
   attributes.push(PATH, text(path));
   const scheme = schemeOf(head, transport);
   if (scheme !== undefined) attributes.push(SCHEME, scheme);

@@ -1,7 +1,8 @@
 import { attributeKey } from '../base/attribute-key.ts';
 import type { ClosedEvent, EventHeader, PieceEvent, RequestEvent, ResponseEvent } from '../events/events.ts';
-import type { UnixTime, WallClock } from './clock.ts';
+import type { WallClock } from './clock.ts';
 import { keyOf, MAX_UNANSWERED, OpenTable } from './open-table.ts';
+import { panicEvent } from './panic-event.ts';
 import { parseRequestHead, parseResponseHeaders, type RequestHead } from './request-head.ts';
 import { joinRoutes } from './routes.ts';
 import {
@@ -14,14 +15,7 @@ import {
   spanName,
   text,
 } from './server-attributes.ts';
-import {
-  type Scope,
-  SPAN_KIND,
-  type SpanEvent,
-  type SpanRecord,
-  STATUS,
-  type TracedProcess,
-} from './span.ts';
+import { type Scope, SPAN_KIND, type SpanRecord, STATUS, type TracedProcess } from './span.ts';
 
 /** What the spans of one process need to know of it. */
 export interface ProcessContext {
@@ -305,17 +299,5 @@ function transportOf(event: RequestEvent) {
     tls: event.source === 'socket' || event.socket !== 0 ? event.tls : undefined,
     peerAddress: event.peerAddress,
     peerPort: event.peerPort,
-  };
-}
-
-const EXCEPTION_TYPE = attributeKey('exception.type');
-
-/** Semantic conventions for exceptions on spans. */
-function panicEvent(at: UnixTime): SpanEvent {
-  return {
-    name: 'exception',
-    unixSeconds: at.seconds,
-    nanoseconds: at.nanoseconds,
-    attributes: [EXCEPTION_TYPE, 'panic'],
   };
 }

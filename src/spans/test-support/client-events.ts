@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { AttributeKey } from '../../base/attribute-key.ts';
+import { type AttributeKey, attributeKey } from '../../base/attribute-key.ts';
 import type { CallEndEvent, CallEvent, ClientResponseEvent, RequestEvent } from '../../events/events.ts';
 import { CALL_SCHEME, FUTURE_STATE } from '../../events/layout.ts';
 import { type ClientSpanOptions, ClientSpans } from '../client-spans.ts';
@@ -12,6 +12,8 @@ export const CONTEXT = {
   process: { pid: 1, resourceAttributes: {} },
   callScope: { name: 'reqwest', version: '0.12.0' },
   wireScope: { name: 'ureq', version: '3.0.0' },
+  rpcScope: { name: 'tonic', version: '0.14.0' },
+  streamScope: { name: 'h2', version: '0.4.0' },
 };
 
 /** Client spans of process 1; monotonic time 0 is 1,000 s after the epoch. */
@@ -25,6 +27,7 @@ export function startClient(options: Partial<ClientSpanOptions> = {}) {
     knownMethods: new Set(KNOWN_METHODS),
     captureRequest: undefined,
     captureResponse: undefined,
+    statusKeys: [attributeKey('rpc.response.status_code')],
     timeoutNs: 60 * SECOND,
     ...options,
   });
@@ -55,6 +58,7 @@ export const call = (more: Partial<CallEvent> = {}): CallEvent => ({
   authority: 'stock.example:8080',
   path: '/items?id=1',
   cut: false,
+  channel: false,
   ...more,
 });
 

@@ -1,0 +1,167 @@
+import { standardHeaderName } from '../base/standard-headers.ts';
+import type { AddressTexts } from './address.ts';
+import { EVENT_FLAG, FIELD_KIND, eventHeader as H, PSEUDO, eventStream as S, streamField } from './layout.ts';
+import { type EventHeader, u64 } from './record.ts';
+
+/** A header: name in lower case, value a character a byte. */
+export type StreamHeader = readonly [name: string, value: string];
+
+/** What the fields of a record tell. Texts hold a character a byte; those of routes are UTF-8. */
+export interface StreamFields {
+  /** Of an extension method. */
+  readonly method: string | undefined;
+  readonly scheme: string | undefined;
+  readonly authority: string | undefined;
+  readonly path: string | undefined;
+  readonly protocol: string | undefined;
+  /** In the order they came. */
+  readonly headers: readonly StreamHeader[];
+  /** Templates of the routers that the request has passed, outermost first. */
+  readonly routes: readonly string[];
+  /** Authority or path lack their end. */
+  readonly cutTarget: boolean;
+}
+
+/** Of an HTTP/2 stream: `connection` is the address of the connection's streams, `sequence` the stream's number. */
+export interface StreamEvent extends EventHeader, StreamFields {
+  /** One of EVENT_KIND. */
+  readonly kind: number;
+  /** The process is the client of what was sent or received. */
+  readonly client: boolean;
+  readonly local: boolean;
+  readonly tls: boolean;
+  readonly exiting: boolean;
+  readonly hasParent: boolean;
+  /** Headers were left out for want of room. */
+  readonly cut: boolean;
+  /** Number of the socket below, 0 when unknown. */
+  readonly socket: number;
+  /** Of a client's request: number of its call, 0 when unknown. */
+  readonly call: number;
+  readonly traceId0: number;
+  readonly traceId1: number;
+  readonly traceId2: number;
+  readonly traceId3: number;
+  readonly spanId0: number;
+  readonly spanId1: number;
+  readonly parentId0: number;
+  readonly parentId1: number;
+  readonly traceFlags: number;
+  readonly peerAddress: string | undefined;
+  readonly peerPort: number;
+  readonly status: number;
+  /** Of a reset: error code, RFC 9113 §7. */
+  readonly reason: number;
+  /** Of a request: tag of http::Method. */
+  readonly methodTag: number;
+}
+
+const NO_HEADERS: readonly StreamHeader[] = [];
+const NO_ROUTES: readonly string[] = [];
+const NO_FIELDS: StreamFields = {
+  method: undefined,
+  scheme: undefined,
+  authority: undefined,
+  path: undefined,
+  protocol: undefined,
+  headers: NO_HEADERS,
+  routes: NO_ROUTES,
+  cutTarget: false,
+};
+
+/** undefined for a record whose fields don't add up to its size. */
+export function readStream(
+  view: DataView,
+  bytes: Buffer,
+  at: number,
+  size: number,
+  addresses: AddressTexts,
+): StreamEvent | undefined {
+  const flags = view.getUint16(at + H.flags, true);
+  const dataSize = view.getUint16(at + S.dataSize, true);
+  const start = at + S.size;
+  const fields = S.size + dataSize > size ? undefined : readFields(view, bytes, start, start + dataSize);
+  if (!fields) return undefined;
+  return {
+    timeNs: u64(view, at + H.timeNs),
+    connection: u64(view, at + H.connection),
+    task: u64(view, at + H.task),
+    pid: view.getUint32(at + H.tgid, true),
+    tid: view.getUint32(at + H.tid, true),
+    sequence: view.getUint32(at + H.sequence, true),
+    kind: view.getUint16(at + H.kind, true),
+    client: (flags & EVENT_FLAG.CLIENT) !== 0,
+    local: (flags & EVENT_FLAG.LOCAL) !== 0,
+    tls: (flags & EVENT_FLAG.TLS) !== 0,
+    exiting: (flags & EVENT_FLAG.EXITING) !== 0,
+    hasParent: (flags & EVENT_FLAG.HAS_PARENT) !== 0,
+    cut: (flags & EVENT_FLAG.CUT) !== 0,
+    socket: u64(view, at + S.socket),
+    call: u64(view, at + S.call),
+    traceId0: view.getInt32(at + S.traceId, false),
+    traceId1: view.getInt32(at + S.traceId + 4, false),
+    traceId2: view.getInt32(at + S.traceId + 8, false),
+    traceId3: view.getInt32(at + S.traceId + 12, false),
+    spanId0: view.getInt32(at + S.spanId, false),
+    spanId1: view.getInt32(at + S.spanId + 4, false),
+    parentId0: view.getInt32(at + S.parentId, false),
+    parentId1: view.getInt32(at + S.parentId + 4, false),
+    traceFlags: view.getUint8(at + S.traceFlags),
+    peerAddress: addresses.read(view, at + S.peerAddress, view.getUint16(at + S.family, true)),
+    peerPort: view.getUint16(at + S.peerPort, true),
+    status: view.getUint16(at + S.status, true),
+    reason: view.getUint32(at + S.reason, true),
+    methodTag: view.getUint8(at + S.method),
+    ...fields,
+  };
+}
+
+type MutableFields = { -readonly [Key in keyof StreamFields]: StreamFields[Key] };
+
+function readFields(view: DataView, bytes: Buffer, start: number, end: number): StreamFields | undefined {
+  if (start === end) return NO_FIELDS;
+  const fields: MutableFields = { ...NO_FIELDS };
+  const headers: StreamHeader[] = [];
+  const routes: string[] = [];
+  for (let at = start; at < end; ) {
+    if (end - at < streamField.size) return undefined;
+    const kind = view.getUint8(at + streamField.kind);
+    const name = view.getUint8(at + streamField.name);
+    const nameEnd = at + streamField.size + ((kind & ~FIELD_KIND.CUT) === FIELD_KIND.CUSTOM ? name : 0);
+    const next = nameEnd + view.getUint16(at + streamField.valueSize, true);
+    if (next > end) return undefined;
+    switch (kind & ~FIELD_KIND.CUT) {
+      case FIELD_KIND.STANDARD: {
+        const text = standardHeaderName(name);
+        if (text !== undefined) headers.push([text, bytes.toString('latin1', nameEnd, next)]);
+        break;
+      }
+      case FIELD_KIND.CUSTOM: {
+        const text = bytes.toString('latin1', at + streamField.size, nameEnd).toLowerCase();
+        headers.push([text, bytes.toString('latin1', nameEnd, next)]);
+        break;
+      }
+      case FIELD_KIND.PSEUDO:
+        readPseudo(fields, name, bytes.toString('latin1', nameEnd, next), (kind & FIELD_KIND.CUT) !== 0);
+        break;
+      case FIELD_KIND.ROUTE:
+        routes.push(bytes.toString('utf8', nameEnd, next));
+        break;
+      default:
+        return undefined;
+    }
+    at = next;
+  }
+  fields.headers = headers;
+  fields.routes = routes;
+  return fields;
+}
+
+function readPseudo(fields: MutableFields, name: number, value: string, cut: boolean): void {
+  if (name === PSEUDO.METHOD) fields.method = value;
+  else if (name === PSEUDO.SCHEME) fields.scheme = value;
+  else if (name === PSEUDO.AUTHORITY) fields.authority = value;
+  else if (name === PSEUDO.PATH) fields.path = value;
+  else if (name === PSEUDO.PROTOCOL) fields.protocol = value;
+  if (cut && (name === PSEUDO.AUTHORITY || name === PSEUDO.PATH)) fields.cutTarget = true;
+}
