@@ -1,26 +1,9 @@
-import { standardHeaderName } from '../base/standard-headers.ts';
 import type { AddressTexts } from './address.ts';
-import { EVENT_FLAG, FIELD_KIND, eventHeader as H, PSEUDO, eventStream as S, streamField } from './layout.ts';
+import { EVENT_FLAG, eventHeader as H, eventStream as S } from './layout.ts';
 import { type EventHeader, u64 } from './record.ts';
+import { readFields, type StreamFields } from './stream-fields.ts';
 
-/** A header: name in lower case, value a character a byte. */
-export type StreamHeader = readonly [name: string, value: string];
-
-/** What the fields of a record tell. Texts hold a character a byte; those of routes are UTF-8. */
-export interface StreamFields {
-  /** Of an extension method. */
-  readonly method: string | undefined;
-  readonly scheme: string | undefined;
-  readonly authority: string | undefined;
-  readonly path: string | undefined;
-  readonly protocol: string | undefined;
-  /** In the order they came. */
-  readonly headers: readonly StreamHeader[];
-  /** Templates of the routers that the request has passed, outermost first. */
-  readonly routes: readonly string[];
-  /** Authority or path lack their end. */
-  readonly cutTarget: boolean;
-}
+export type { StreamHeader } from './stream-fields.ts';
 
 /** Of an HTTP/2 stream: `connection` is the address of the connection's streams, `sequence` the stream's number. */
 export interface StreamEvent extends EventHeader, StreamFields {
@@ -55,19 +38,6 @@ export interface StreamEvent extends EventHeader, StreamFields {
   /** Of a request: tag of http::Method. */
   readonly methodTag: number;
 }
-
-const NO_HEADERS: readonly StreamHeader[] = [];
-const NO_ROUTES: readonly string[] = [];
-const NO_FIELDS: StreamFields = {
-  method: undefined,
-  scheme: undefined,
-  authority: undefined,
-  path: undefined,
-  protocol: undefined,
-  headers: NO_HEADERS,
-  routes: NO_ROUTES,
-  cutTarget: false,
-};
 
 /** undefined for a record whose fields don't add up to its size. */
 export function readStream(
@@ -112,56 +82,13 @@ export function readStream(
     status: view.getUint16(at + S.status, true),
     reason: view.getUint32(at + S.reason, true),
     methodTag: view.getUint8(at + S.method),
-    ...fields,
+    method: fields.method,
+    scheme: fields.scheme,
+    authority: fields.authority,
+    path: fields.path,
+    protocol: fields.protocol,
+    headers: fields.headers,
+    routes: fields.routes,
+    cutTarget: fields.cutTarget,
   };
-}
-
-type MutableFields = { -readonly [Key in keyof StreamFields]: StreamFields[Key] };
-
-function readFields(view: DataView, bytes: Buffer, start: number, end: number): StreamFields | undefined {
-  if (start === end) return NO_FIELDS;
-  const fields: MutableFields = { ...NO_FIELDS };
-  const headers: StreamHeader[] = [];
-  const routes: string[] = [];
-  for (let at = start; at < end; ) {
-    if (end - at < streamField.size) return undefined;
-    const kind = view.getUint8(at + streamField.kind);
-    const name = view.getUint8(at + streamField.name);
-    const nameEnd = at + streamField.size + ((kind & ~FIELD_KIND.CUT) === FIELD_KIND.CUSTOM ? name : 0);
-    const next = nameEnd + view.getUint16(at + streamField.valueSize, true);
-    if (next > end) return undefined;
-    switch (kind & ~FIELD_KIND.CUT) {
-      case FIELD_KIND.STANDARD: {
-        const text = standardHeaderName(name);
-        if (text !== undefined) headers.push([text, bytes.toString('latin1', nameEnd, next)]);
-        break;
-      }
-      case FIELD_KIND.CUSTOM: {
-        const text = bytes.toString('latin1', at + streamField.size, nameEnd).toLowerCase();
-        headers.push([text, bytes.toString('latin1', nameEnd, next)]);
-        break;
-      }
-      case FIELD_KIND.PSEUDO:
-        readPseudo(fields, name, bytes.toString('latin1', nameEnd, next), (kind & FIELD_KIND.CUT) !== 0);
-        break;
-      case FIELD_KIND.ROUTE:
-        routes.push(bytes.toString('utf8', nameEnd, next));
-        break;
-      default:
-        return undefined;
-    }
-    at = next;
-  }
-  fields.headers = headers;
-  fields.routes = routes;
-  return fields;
-}
-
-function readPseudo(fields: MutableFields, name: number, value: string, cut: boolean): void {
-  if (name === PSEUDO.METHOD) fields.method = value;
-  else if (name === PSEUDO.SCHEME) fields.scheme = value;
-  else if (name === PSEUDO.AUTHORITY) fields.authority = value;
-  else if (name === PSEUDO.PATH) fields.path = value;
-  else if (name === PSEUDO.PROTOCOL) fields.protocol = value;
-  if (cut && (name === PSEUDO.AUTHORITY || name === PSEUDO.PATH)) fields.cutTarget = true;
 }

@@ -140,9 +140,9 @@ export class ClientSpans {
 
   /** What is known of a call that a stream of HTTP/2 carries from here on. */
   readonly takeForStream = (call: number): OpenRequest | undefined => {
-    const open = this.#takeCall(call);
+    this.#ignored.delete(call);
     this.#ended[call & (ENDED - 1)] = call;
-    return open;
+    return this.#calls.take(call);
   };
 
   readonly redirected: Redirects['note'] = (...redirect) => this.#redirects.note(...redirect);

@@ -56,9 +56,12 @@ export function openStream(
 ): OpenStream {
   const ids = call ?? event;
   return {
-    ...place,
+    connection: place.connection,
     id: event.sequence,
     server: !event.client,
+    rpc: place.rpc,
+    process: place.process,
+    scope: place.scope,
     pid: event.pid,
     task: call?.task ?? event.task,
     tid: call?.tid ?? event.tid,
