@@ -134,6 +134,11 @@ static __always_inline void gave_up_unwritten(__u64 process, const struct call_p
   if (o->id == place->id) o->unwritten = 1;
 }
 
+static __always_inline void keep_full_map(__u64 process, const struct client_call *c) {
+  struct library_key key = {.pointer = c->entries, .process = process};
+  if (bpf_map_update_elem(&full_maps, &key, &c->path, BPF_ANY)) count(COUNTER_MAP_FULL);
+}
+
 #define HANDED_NS 1000000
 
 // Memory is used again soon: so are entries, which costs less than new ones. Another thread may have been first:
@@ -179,6 +184,8 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
   c.path = path;
+  c.entries = member(r, l->request_entries);
+  if (key.pointer == path && target->flags & TARGET_CLIENT_STREAMS) keep_full_map(process, &c);
   c.place.slot = add_open_call(process, &c, key.pointer, !channel && member(r, l->request_path + 8) == 1, channel);
   if (c.sampled) {
     e->header.connection = c.place.id;

@@ -326,18 +326,34 @@ static __always_inline void unlinked_stream(struct event_stream *e) {
   if (!sampled) e->trace_flags = 0;
 }
 
+static __always_inline int is_handed_over(const struct client_call *call, __u64 entries) {
+  return call && call->entries == entries && (call->pending == PENDING_NONE || call->pending == PENDING_ENDED);
+}
+
+// The call that was handed over with these entries, whichever pointer it is kept under.
+static __always_inline struct client_call *call_of_entries(__u64 process, __u64 entries) {
+  struct library_key key = {.pointer = entries, .process = process};
+  struct client_call *call = find_call(process, entries);
+  if (is_handed_over(call, entries)) return call;
+  __u64 *path = bpf_map_lookup_elem(&full_maps, &key);
+  call = path ? find_call(process, *path) : 0;
+  return is_handed_over(call, entries) ? call : 0;
+}
+
 // The stream's own records tell from here on how the call ends.
 static __always_inline void sent_request(struct scratch *s, const struct binary_layout *l, __u64 process) {
   struct event_stream *e = &s->stream;
-  struct client_call *call = find_call(process, frame_word(s, l->frame_entries));
+  struct client_call *call = call_of_entries(process, frame_word(s, l->frame_entries));
   e->header.kind = EVENT_STREAM_REQUEST;
   e->header.flags |= FLAG_CLIENT;
-  if (!call || call->pending == PENDING_DONE || call->pending == PENDING_SHARED) {
+  if (!call) {
     unlinked_stream(e);
     if (e->trace_flags & 1) submit_stream(s);
     return;
   }
+  int ended = call->pending == PENDING_ENDED; // its caller has given up: no request of its own
   call->pending = PENDING_DONE;
+  if (ended) return;
   call_answered(process, &call->place);
   e->call = call->place.id;
   __builtin_memcpy(e->trace_id, call->ids, 24); // the span id is next to it
