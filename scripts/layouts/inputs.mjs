@@ -83,7 +83,13 @@ const frame = (...path) => ({ types: ['h2::frame::headers::Headers'], path: ['he
 const pseudo = (...path) => frame('pseudo', ...path);
 const streamPtr = (...path) => ({ types: ['h2::proto::streams::store::Ptr'], path });
 const INNER = 'h2::proto::streams::streams::Inner';
+const MUTEX = [`std::sync::poison::mutex::Mutex<${INNER}>`, `std::sync::mutex::Mutex<${INNER}>`];
+const streamRef = (...path) => ({
+  types: ['h2::proto::streams::streams::StreamRef<bytes::bytes::Bytes>'],
+  path,
+});
 const h2Members = {
+  frameFields: frame('fields'),
   frameEntries: frame('fields', ...ENTRIES.slice(1), 'ptr'),
   frameEntriesLength: frame('fields', 'entries', 'len'),
   frameMethod: pseudo('method', '#'),
@@ -101,9 +107,15 @@ const h2Members = {
   frameStatus: pseudo('status'),
   streamStore: streamPtr('store'),
   streamId: streamPtr('key', 'stream_id'),
+  streamRefInner: streamRef('opaque', 'inner'),
+  streamRefId: streamRef('opaque', 'key', 'stream_id'),
+  streamRefLock: {
+    types: MUTEX.map((mutex) => `alloc::sync::ArcInner<${mutex}>`),
+    path: ['data'],
+  },
   streamsInner: { types: ['h2::proto::streams::streams::DynStreams<bytes::bytes::Bytes>'], path: ['inner'] },
   innerStore: {
-    types: [`std::sync::poison::mutex::Mutex<${INNER}>`, `std::sync::mutex::Mutex<${INNER}>`],
+    types: MUTEX,
     path: ['data', '~h2::proto::streams::store::Store'],
   },
   goAwayLastId: { types: ['h2::frame::go_away::GoAway'], path: ['last_stream_id'] },
@@ -134,6 +146,10 @@ const tokioMembers = {
     STORAGE.map((type) => [type, { types: [type], path: [`~${CONTEXT}`], optional: true }]),
   ),
 };
+const H2 = [
+  ...[16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27].map((patch) => `0.3.${patch}`),
+  ...Array.from({ length: 21 }, (_, patch) => `0.4.${patch}`),
+];
 const h2 = (version) => ({
   h2: { version },
   http: version.startsWith('0.3') ? '0.2' : '1',
@@ -298,8 +314,9 @@ export const LIBRARIES = [
     library: 'h2',
     program: 'h2.rs',
     variants: { default: h2 },
-    versions: ['0.4.20'],
-    old: [],
+    versions: H2,
+    old: ['0.3.16', '0.3.21', '0.3.27', '0.4.0', '0.4.5', '0.4.9'],
+    compilers: { '0.3.26': BETWEEN.slice(1), '0.4.5': BETWEEN.slice(1) },
     members: h2Members,
   },
   {

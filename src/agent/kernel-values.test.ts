@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileOffset, svma } from '../base/address.ts';
+import { standardHeaderName } from '../base/standard-headers.ts';
 import { binaryLayout, TARGET_FLAG, target } from '../events/layout.ts';
-import type { Plan, ProgramName } from '../plan/plan.ts';
+import type { Datum, Plan, ProgramName } from '../plan/plan.ts';
 import {
   decodeCarried,
   encodeLayout,
@@ -101,11 +102,59 @@ test("the client's layout", () => {
     requestEntriesLength: 11,
     requestEntriesCapacity: 12,
   };
-  const value = encodeLayout(plan([], { clientLayout }));
+  const value = encodeLayout(plan([], { clientLayout }), []);
   for (const [name, offset] of Object.entries(clientLayout)) {
     const field = binaryLayout[name as keyof typeof clientLayout];
     assert.equal(value.readUInt16LE(field), offset, name);
   }
+});
+
+const streamLayout = {
+  entrySize: 104,
+  entryName: 2,
+  entryNameCustom: 3,
+  entryNameTag: 4,
+  entryValue: 5,
+  frameEntries: 6,
+  frameEntriesLength: 7,
+  frameMethod: 8,
+  frameMethodText: 9,
+  frameScheme: 10,
+  frameAuthority: 11,
+  framePath: 12,
+  frameProtocol: 13,
+  frameTextPresent: 0xfff8,
+  frameStatus: 15,
+  streamStore: 16,
+  streamId: 17,
+  streamsInner: 18,
+  innerStore: 19,
+  goAwayLastId: 20,
+};
+
+test('the layout of streams, and which standard headers are sent', () => {
+  const value = encodeLayout(plan([], { streamLayout }), ['Accept', 'x-custom', 'via']);
+  for (const [name, offset] of Object.entries(streamLayout)) {
+    const field = binaryLayout[name as keyof typeof streamLayout];
+    assert.equal(value.readUInt16LE(field), offset, name);
+  }
+  const wanted = [...Array(128).keys()].flatMap((number) => {
+    const half = value.readBigUInt64LE(binaryLayout.standardHeaders + (number < 64 ? 0 : 8));
+    return (half >> BigInt(number % 64)) & 1n ? [standardHeaderName(number)] : [];
+  });
+  const always = ['content-type', 'forwarded', 'host', 'location', 'te', 'user-agent'];
+  assert.deepEqual(wanted.sort(), [...always, 'accept', 'via'].sort());
+});
+
+test('streams: a flag for each side that is probed', () => {
+  const sources = (...data: readonly Datum[]) =>
+    data.map((datum) => ({ datum, source: 'library' as const, reason: '' }));
+  const of = (...data: readonly Datum[]) =>
+    flags(plan([], { streamLayout, sources: sources(...data) }), { socketTier: false });
+  assert.deepEqual(of('http2.server'), ['STREAMS']);
+  assert.deepEqual(of('http2.client'), ['CONTEXTS', 'CLIENT_STREAMS']);
+  assert.deepEqual(of('http2.server', 'rpc.call'), ['CONTEXTS', 'STREAMS']);
+  assert.deepEqual(flags(plan([], { sources: sources('http2.server') }), { socketTier: false }), []);
 });
 
 test('cookies carry a register and an offset beside the layout', () => {

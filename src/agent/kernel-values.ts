@@ -115,7 +115,7 @@ const STANDARD_HEADERS = ['content-type', 'host', 'user-agent', 'te', 'forwarded
  * `struct binary_layout`; zero for what the plan has no probes for. Custom headers are always sent, standard ones when
  * a span needs them or they are among the `captured`.
  */
-export function encodeLayout(plan: Plan, captured: readonly string[] = []): Buffer {
+export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
   const { layout, routeTable, clientLayout, streamLayout } = plan;
   const value = Buffer.alloc(binaryLayout.size);
   const put = (field: number, offset: number) => value.writeUInt16LE(offset, field);

@@ -50,14 +50,17 @@ export class Programs implements Disposable {
   readonly #tracing: Tracing;
   readonly #tier: Tier;
   readonly #log: Log;
+  readonly #captured: readonly string[];
   readonly #byFile = new Map<string, Promise<Attached>>();
   readonly #ready = new Map<string, Attached>();
   #nextLayout = 0;
 
-  constructor(tracing: Tracing, tier: Tier, log: Log) {
+  /** `captured`: names of headers that are wanted as attributes, of any side. */
+  constructor(tracing: Tracing, tier: Tier, log: Log, captured: readonly string[]) {
     this.#tracing = tracing;
     this.#tier = tier;
     this.#log = log;
+    this.#captured = captured;
   }
 
   /** Already analysed and attached? Then without waiting. */
@@ -153,7 +156,7 @@ export class Programs implements Disposable {
     const layoutIndex = this.#nextLayout++;
     if (layoutIndex >= MAX_BINARIES)
       throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
-    this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan));
+    this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
     const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, layoutIndex);
     const tlsLinks = this.#attachTls(plan, path, layoutIndex, links);
     const elapsed = Math.round(performance.now() - started);
@@ -213,7 +216,9 @@ const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
 
 /** Why nothing of a program can be seen, when no source gives spans of HTTP servers or clients. */
 function httpSource(plan: Plan): { readonly reason: string | undefined } {
-  const sources = plan.sources.filter(({ datum }) => /^http\.(server|client)\./.test(datum));
+  const sources = plan.sources.filter(({ datum }) =>
+    /^(?:http2?\.(?:server|client)(?:\.|$)|rpc\.)/.test(datum),
+  );
   if (sources.some(({ source }) => source !== 'none')) return { reason: undefined };
   return { reason: [...new Set(sources.map(({ reason }) => reason))].join('; ') };
 }

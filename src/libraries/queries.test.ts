@@ -29,6 +29,27 @@ test('demangled names as the compilers write them', () => {
       [],
     'core::ptr::drop_in_place<hyper::client::client::Client<c::Connector>::retryably_send_request::{{closure}}>':
       ['hyper.client.retry_future'],
+    'h2::proto::streams::recv::Recv::recv_headers': ['h2.Recv.recv_headers'],
+    '<h2::proto::streams::recv::Recv>::recv_headers': ['h2.Recv.recv_headers'],
+    'h2::proto::streams::recv::Recv::recv_headers::{{closure}}': [],
+    'h2::proto::streams::streams::DynStreams<B>::recv_headers': [],
+    'h2::proto::streams::send::Send::send_headers': ['h2.Send.send_headers'],
+    '<h2::proto::streams::send::Send>::send_trailers::<hyper::proto::h2::SendBuf<bytes::bytes::Bytes>>': [
+      'h2.Send.send_trailers',
+    ],
+    'h2::proto::streams::streams::StreamRef<B>::send_trailers': ['h2.StreamRef.send_trailers'],
+    'h2::proto::streams::streams::DynStreams<B>::recv_reset': ['h2.DynStreams.recv_reset'],
+    '<h2::proto::streams::streams::DynStreams<b::Body>>::recv_eof': ['h2.DynStreams.recv_eof'],
+    'h2::proto::streams::recv::Recv::recv_reset': [],
+    '<h2::server::Peer as h2::proto::peer::Peer>::convert_poll_message': [],
+    'h2::server::Connection<T,B>::poll_accept': ['h2.server'],
+    '<hyper::proto::h2::client::ClientTask<B,E,T> as core::future::future::Future>::poll': ['h2.client'],
+    '<tonic::transport::channel::Channel as tower_service::Service<http::request::Request<tonic::body::Body>>>::call':
+      ['tonic.call'],
+    '<tonic::transport::channel::Channel as tower_service::Service<http::request::Request<tonic::body::Body>>>::poll_ready':
+      [],
+    'core::ptr::drop_in_place<tonic::transport::channel::ResponseFuture>': ['tonic.drop'],
+    'core::ptr::drop_in_place::<tonic::transport::channel::ResponseFuture>': ['tonic.drop'],
     'reqwest::blocking::client::Client::execute': ['reqwest.blocking_call'],
     '<reqwest::async_impl::client::Client>::execute_request': ['reqwest.execute'],
     'tokio::runtime::task::id::Id::next::NEXT_ID': ['tokio.next_id'],

@@ -49,6 +49,9 @@ test('an axum server with TLS: every datum, one probe for each', () => {
       ['http.client.plaintext', 'socket'],
       ['http.client.tls', 'none'],
       ['http.client.call', 'none'],
+      ['http2.server', 'none'],
+      ['http2.client', 'none'],
+      ['rpc.call', 'none'],
       ['tokio.task', 'tls-slot'],
       ['tokio.spawn', 'none'],
       ['panic', 'library'],
@@ -279,4 +282,114 @@ test('task ids: a counter that is not found, and one that is used in an unknown 
 test('a program that only calls is traced', () => {
   const ureq = factsWith({ crates: [crate('ureq', '3.1.0')] });
   assert.equal(sourceOf(plan(ureq), 'http.client.plaintext')?.source, 'socket');
+});
+
+const h2Functions = {
+  'h2.Recv.recv_headers': [functionAt('recv_headers', 0x10000)],
+  'h2.Recv.recv_trailers': [functionAt('recv_trailers', 0x10100)],
+  'h2.Recv.take_request': [functionAt('take_request', 0x10200)],
+  'h2.Recv.enqueue_reset_expiration': [functionAt('enqueue_reset_expiration', 0x10300)],
+  'h2.Send.send_headers': [functionAt('send_headers', 0x10400), functionAt('send_headers', 0x10500)],
+  'h2.Send.send_trailers': [functionAt('send_trailers', 0x10600), functionAt('send_trailers', 0x10700)],
+  'h2.Send.send_reset': [functionAt('send_reset', 0x10800)],
+  'h2.StreamRef.send_trailers': [functionAt('ref_trailers', 0x10900), functionAt('ref_trailers', 0x10a00)],
+  'h2.DynStreams.recv_reset': [functionAt('recv_reset', 0x10b00)],
+  'h2.DynStreams.recv_eof': [functionAt('recv_eof', 0x10c00)],
+  'h2.DynStreams.handle_error': [functionAt('handle_error', 0x10d00)],
+  'h2.DynStreams.recv_go_away': [functionAt('recv_go_away', 0x10e00)],
+  'h2.server': [functionAt('h2::server::Connection', 0x10f00)],
+};
+const grpc = factsWith({
+  crates: [
+    crate('h2', '0.4.20'),
+    crate('http', '1.3.1'),
+    crate('hyper', '1.12.0'),
+    crate('tonic', '0.14.9'),
+    crate('tokio', '1.54.1'),
+  ],
+  functions: {
+    ...h2Functions,
+    'h2.client': [functionAt('h2::client::Connection', 0x11000)],
+    'tonic.call': [functionAt('call', 0x11100)],
+    'tonic.drop': [functionAt('drop', 0x11200)],
+  },
+});
+const { 'h2.Recv.recv_headers': __, ...withoutHeaders } = grpc.functions;
+const streamProbes = (made: Plan) => made.probes.filter(({ program }) => /^(h2|tonic)_/.test(program));
+
+test('gRPC: both sides of h2, whose calls they are, and the layout', () => {
+  const made = plan(grpc);
+  for (const datum of ['http2.server', 'http2.client', 'rpc.call'] as const)
+    assert.equal(sourceOf(made, datum)?.source, 'library', datum);
+  const counts = new Map<string, number>();
+  for (const { program } of streamProbes(made)) counts.set(program, (counts.get(program) ?? 0) + 1);
+  assert.deepEqual(Object.fromEntries(counts), {
+    h2_recv_headers: 1,
+    h2_recv_trailers: 1,
+    h2_send_headers: 2,
+    h2_send_reset: 1,
+    h2_cancel: 1,
+    h2_recv_reset: 1,
+    h2_closed: 2,
+    h2_go_away: 1,
+    h2_send_trailers: 2,
+    h2_take_request: 1,
+    tonic_call: 1,
+    tonic_drop: 1,
+  });
+  assert.equal(made.streamLayout?.entrySize, 104);
+  assert.equal('refStore' in (made.streamLayout ?? {}), false);
+});
+
+test('trailers of an inlined function are taken in its caller, all of them', () => {
+  const trailers = (instances: number) =>
+    plan({
+      ...grpc,
+      functions: {
+        ...grpc.functions,
+        'h2.Send.send_trailers': (grpc.functions['h2.Send.send_trailers'] ?? []).slice(0, instances),
+      },
+    })
+      .probes.filter(({ program }) => program === 'h2_send_trailers')
+      .map(({ functionName, register, offset }) => ({ functionName, register, offset }));
+  const caller = { functionName: 'ref_trailers', register: 0x76, offset: 472 };
+  assert.deepEqual(trailers(0), [caller, caller]);
+  assert.deepEqual(trailers(1), [caller, caller]);
+  assert.deepEqual(trailers(2)[0], { functionName: 'send_trailers', register: 0x16, offset: undefined });
+});
+
+test('a server without calls and routes: nobody asks which task works for a request', () => {
+  const made = plan({
+    ...grpc,
+    crates: grpc.crates.filter(({ name }) => name !== 'tonic'),
+    functions: h2Functions,
+  });
+  assert.equal(sourceOf(made, 'http2.server')?.source, 'library');
+  assert.deepEqual(sourceOf(made, 'http2.client'), {
+    datum: 'http2.client',
+    source: 'none',
+    reason: 'only the server side of h2 is linked',
+  });
+  assert.equal(programs(made).includes('h2_take_request'), false);
+});
+
+test('h2 that is linked and makes no connection, inlined headers, unknown versions', () => {
+  const unused = plan({ ...grpc, functions: { 'tonic.call': [functionAt('call', 0x11100)] } });
+  assert.deepEqual(streamProbes(unused), []);
+  assert.deepEqual(
+    unused.missing.filter(({ hook }) => hook.startsWith('h2.')).map(({ hook }) => hook),
+    ['h2.recv_headers'],
+  );
+  const inlined = plan({ ...grpc, functions: withoutHeaders });
+  assert.match(sourceOf(inlined, 'http2.server')?.reason ?? '', /h2\.recv_headers not found: .*inlined/);
+  assert.deepEqual(streamProbes(inlined), []);
+  const old = plan({ ...grpc, crates: [crate('h2', '0.2.7'), crate('http', '0.2.12')] });
+  assert.match(sourceOf(old, 'http2.client')?.reason ?? '', /h2 0\.2\.7 is older/);
+  assert.equal(old.streamLayout, undefined);
+});
+
+test('the socket tier leaves h2 alone', () => {
+  const made = plan(grpc, 'socket');
+  assert.deepEqual(streamProbes(made), []);
+  assert.match(sourceOf(made, 'rpc.call')?.reason ?? '', /socket tier/);
 });

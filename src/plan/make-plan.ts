@@ -16,6 +16,7 @@ import type {
   ProbeSite,
   RouteTableLayout,
   SourceChoice,
+  StreamLayout,
   TaskSlot,
   Tier,
 } from './plan.ts';
@@ -70,7 +71,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
         ? known(parts.layout)
         : undefined,
     clientLayout: client.some(needsClientLayout) ? known(parts.client.layout) : undefined,
-    streamLayout: streams.length > 0 ? known(parts.streams.layout) : undefined,
+    streamLayout: streams.length > 0 ? withoutRef(parts.streams.layout) : undefined,
     taskSlot: known(parts.slot),
     routeTable: fromAxum ? withEvidence(parts.table) : undefined,
     missing: missingHooks(parts, facts, tier),
@@ -335,6 +336,12 @@ function missingClientHooks(parts: Parts, facts: BinaryFacts, tier: Tier): reado
   ];
   const spawn = hasCrate(facts, 'tokio') ? client.spawn.missing : [];
   return [...(client.linked || !hasSymbols(facts) ? hyper : []), ...spawn];
+}
+
+function withoutRef(found: StreamParts['layout']): StreamLayout | undefined {
+  if ('missing' in found) return undefined;
+  const { refStore: _, ...layout } = found.value;
+  return layout;
 }
 
 const known = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);

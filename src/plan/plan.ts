@@ -77,7 +77,8 @@ export interface ProbeSite {
   /**
    * Bytes. `hyper_client_call`: how far behind the start of the request's head rsi points; `hyper_client_drop`: where in
    * the future its state is, 0xffff when unknown; `reqwest_blocking_call` and `reqwest_execute`: where in their
-   * request, which `register` points to, the pointer of the URL's text is.
+   * request, which `register` points to, the pointer of the URL's text is; `h2_send_trailers`: what is added to the
+   * pointer that names the connection.
    */
   readonly offset?: number;
   readonly evidence: string;

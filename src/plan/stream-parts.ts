@@ -1,10 +1,17 @@
 import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
-import { hasH2, STREAM_HOOKS, type StreamHook, TAKE_REQUEST } from '../libraries/h2/h2.ts';
-import { streamLayout } from '../libraries/h2/layout.ts';
+import {
+  hasH2,
+  REF_SEND_TRAILERS,
+  SEND_TRAILERS,
+  STREAM_HOOKS,
+  type StreamHook,
+  TAKE_REQUEST,
+} from '../libraries/h2/h2.ts';
+import { type FoundStreamLayout, streamLayout } from '../libraries/h2/layout.ts';
 import { type Found, hasCrate, hasFunction, hasSymbols } from '../libraries/library.ts';
 import { hasTonicClient, tonic } from '../libraries/tonic/tonic.ts';
-import type { Datum, MissingHook, SourceChoice, StreamLayout, Tier } from './plan.ts';
-import { type HookSites, hookSites } from './probes.ts';
+import type { Datum, MissingHook, SourceChoice, Tier } from './plan.ts';
+import { distinct, type HookSites, hookSites } from './probes.ts';
 
 /** Everything HTTP/2 and gRPC look for, found or not. */
 export interface StreamParts {
@@ -17,23 +24,37 @@ export interface StreamParts {
   readonly channel: boolean;
   readonly call: HookSites;
   readonly drop: HookSites;
-  readonly layout: Found<StreamLayout>;
+  readonly layout: Found<FoundStreamLayout>;
 }
 
 export function streamParts(facts: BinaryFacts, readCode: CodeReader): StreamParts {
+  const layout = streamLayout(facts);
   const [call, drop] = tonic.hooks.map((hook) => hookSites(hook, facts, readCode));
   const [serves, calls] = [hasFunction(facts, 'h2.server'), hasFunction(facts, 'h2.client')];
   return {
     linked: hasH2(facts) || hasCrate(facts, 'h2'),
     serves: serves || !calls,
     calls: calls || !serves,
-    streams: joined(STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode))),
+    streams: joined([
+      ...STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode)),
+      trailerSites(layout, facts, readCode),
+    ]),
     take: sitesOf(TAKE_REQUEST, facts, readCode),
     channel: hasTonicClient(facts),
     call: call ?? NOTHING,
     drop: drop ?? NOTHING,
-    layout: streamLayout(facts),
+    layout,
   };
+}
+
+/** Where the function that knows the frame is inlined for some type of body, its caller: one of each type. */
+function trailerSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const offset = 'missing' in layout ? undefined : layout.value.refStore;
+  const instances = ({ query }: StreamHook) => distinct(facts.functions[query] ?? []).length;
+  if (offset === undefined || instances(SEND_TRAILERS) >= instances(REF_SEND_TRAILERS))
+    return sitesOf(SEND_TRAILERS, facts, readCode);
+  const sites = sitesOf(REF_SEND_TRAILERS, facts, readCode);
+  return { ...sites, probes: sites.probes.map((probe) => ({ ...probe, offset })) };
 }
 
 const NOTHING: HookSites = { probes: [], missing: [] };
@@ -71,16 +92,22 @@ function streamProblem(parts: StreamParts, facts: BinaryFacts, tier: Tier): stri
   if (!hasSymbols(facts)) return 'it is stripped';
   if (!parts.linked) return 'h2 was not found in it';
   if (tier === 'socket') return 'the socket tier was asked for, and HTTP/2 is not read from sockets';
-  const lacking = NEEDED.find((name) => !parts.streams.probes.some(({ hook }) => hook === name));
-  if (lacking) {
-    const missing = parts.streams.missing.find(({ hook }) => hook === lacking);
-    return `${lacking} not found: ${missing?.reason ?? 'no site'}`;
-  }
+  const lacking = lackingHook(parts, NEEDED);
+  if (lacking) return `${lacking.hook} not found: ${lacking.reason}`;
   return 'missing' in parts.layout ? parts.layout.missing : undefined;
 }
 
 /** Without one of these no span of either side begins or ends as it should. */
 const NEEDED = ['h2.recv_headers', 'h2.send_headers'];
+/** A program that has none of these makes no connection of h2, which is linked into many. */
+const SIGNS = ['h2.recv_reset', 'h2.closed', 'h2.go_away'];
+
+/** The first of the hooks that has no site, and why. */
+function lackingHook({ streams }: StreamParts, hooks: readonly string[]): MissingHook | undefined {
+  const name = hooks.find((hook) => !streams.probes.some((probe) => probe.hook === hook));
+  if (name === undefined) return undefined;
+  return streams.missing.find(({ hook }) => hook === name) ?? { hook: name, reason: 'no site' };
+}
 
 function callSource(parts: StreamParts, facts: BinaryFacts, problem: string | undefined): SourceChoice {
   const datum = 'rpc.call';
@@ -120,6 +147,8 @@ export function missingStreamHooks(
   tier: Tier,
 ): readonly MissingHook[] {
   if (!parts.linked || tier === 'socket') return [];
+  const unused = lackingHook(parts, NEEDED);
+  if (unused && !parts.streams.probes.some(({ hook }) => SIGNS.includes(hook))) return [unused];
   const layout = 'missing' in parts.layout ? [{ hook: 'h2.layout', reason: parts.layout.missing }] : [];
   const rpc = parts.calls && hasCrate(facts, 'tonic') ? [...parts.call.missing, ...parts.drop.missing] : [];
   return [...parts.streams.missing, ...(parts.serves ? parts.take.missing : []), ...rpc, ...layout];

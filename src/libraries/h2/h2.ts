@@ -21,6 +21,7 @@ const method = (type: string, name: string): SymbolQuery => {
 };
 
 const DYN = 'streams::DynStreams<B>';
+const REF = 'streams::StreamRef<B>';
 
 /** Where a hook finds the frame (or its reason) and the stream: `store::Ptr` or DynStreams. */
 interface Arguments {
@@ -61,6 +62,7 @@ const SEND = 'send::Send';
  *     fn Send::send_trailers(&mut self rdi, frame rsi, buffer rdx, stream rcx, counts r8, task r9) → al
  *     fn Send::send_reset(&mut self rdi, reason esi, initiator dl, buffer rcx, stream r8, counts r9, task)
  *     fn Recv::enqueue_reset_expiration(&mut self rdi, stream rsi, counts rdx)    each local reset, implicit ones too
+ *     fn StreamRef::send_trailers(&mut self rdi, HeaderMap rsi) → al       its caller
  *     fn DynStreams::recv_reset(out rdi, &mut self rsi, frame: Reset rdx)  stream id, error code in one register
  *     fn DynStreams::recv_eof(&mut self rdi, bool esi), handle_error(&mut self rdi, error rsi)
  *     fn DynStreams::recv_go_away(out rdi, &mut self rsi, frame rdx)
@@ -84,12 +86,6 @@ export const STREAM_HOOKS: readonly StreamHook[] = [
     { frame: 'rsi', stream: 'rcx' },
     'requests and responses that are sent',
   ),
-  hook(
-    'h2_send_trailers',
-    [SEND, 'send_trailers'],
-    { frame: 'rsi', stream: 'rcx' },
-    'the status of gRPC calls that it answers',
-  ),
   hook('h2_send_reset', [SEND, 'send_reset'], { frame: 'rsi', stream: 'r8' }, 'reasons of its resets'),
   hook('h2_cancel', [RECV, 'enqueue_reset_expiration'], { stream: 'rsi' }, 'streams that it gives up'),
   hook('h2_recv_reset', [DYN, 'recv_reset'], { frame: 'rdx', stream: 'rsi' }, 'resets by the peer'),
@@ -97,6 +93,26 @@ export const STREAM_HOOKS: readonly StreamHook[] = [
   hook('h2_closed', [DYN, 'handle_error'], { stream: 'rdi' }, 'connections that fail'),
   hook('h2_go_away', [DYN, 'recv_go_away'], { frame: 'rdx', stream: 'rsi' }, 'connections that are closed'),
 ];
+
+const TRAILERS = 'the status of gRPC calls that it answers';
+
+export const SEND_TRAILERS = hook(
+  'h2_send_trailers',
+  [SEND, 'send_trailers'],
+  { frame: 'rsi', stream: 'rcx' },
+  TRAILERS,
+);
+
+/**
+ * A program with one type of body has the one above inlined. The frame begins with its HeaderMap, and a StreamRef is
+ * like a `store::Ptr` whose pointer is to the lock's Arc: the store is `offset` bytes behind.
+ */
+export const REF_SEND_TRAILERS = hook(
+  'h2_send_trailers',
+  [REF, 'send_trailers'],
+  { frame: 'rsi', stream: 'rdi' },
+  TRAILERS,
+);
 
 /** Only for what belongs to a request: its calls and routes. */
 export const TAKE_REQUEST = hook(
@@ -106,12 +122,12 @@ export const TAKE_REQUEST = hook(
   'which task works for a request',
 );
 
-/** Code that only a server, or only a client, has. */
+/** Code that only a server, or only a client, has: each has what converts the messages of both (Peer). */
 const side = (name: 'server' | 'client'): SymbolQuery => ({
   id: `h2.${name}`,
   kind: 'function',
   contains: ['h2', name],
-  pattern: new RegExp(`^<?(?:h2|hyper::proto::h2)::${name}::`),
+  pattern: new RegExp(`^<?(?:h2|hyper::proto::h2)::${name}::(?!Peer\\b)`),
 });
 
 export const h2: Library = {
@@ -121,11 +137,12 @@ export const h2: Library = {
       method(RECV, name),
     ),
     ...['send_headers', 'send_trailers', 'send_reset'].map((name) => method(SEND, name)),
+    method(REF, 'send_trailers'),
     ...['recv_reset', 'recv_eof', 'handle_error', 'recv_go_away'].map((name) => method(DYN, name)),
     side('server'),
     side('client'),
   ],
-  hooks: [...STREAM_HOOKS, TAKE_REQUEST],
+  hooks: [...STREAM_HOOKS, SEND_TRAILERS, REF_SEND_TRAILERS, TAKE_REQUEST],
 };
 
 /** Whether h2 is linked, as far as symbols tell. */
