@@ -41,6 +41,16 @@ test('a client span says where it went', () => {
   assert.match(line, /shop {6}→ GET {17}404 +0\.543 ms {2}error=404 url=http:\/\/a\.example\/b\?c=d /);
 });
 
+test('a remote procedure call: its system, its method, its status by name', () => {
+  for (const key of ['rpc.response.status_code', 'rpc.status_code']) {
+    const attributes = flat({ 'rpc.system.name': 'grpc', 'rpc.method': 'Shop/Checkout', [key]: 'OK' });
+    const line = renderLine(makeSpan(1, { name: 'Shop/Checkout', attributes }), plain);
+    assert.equal(line.slice(13), 'shop      grpc Shop/Checkout    OK     0.543 ms  0af76519:00f067aa');
+  }
+  const unnamed = makeSpan(1, { name: 'grpc', kind: 2, attributes: flat({ 'rpc.system.name': 'grpc' }) });
+  assert.match(renderLine(unnamed, plain), /shop {6}→ grpc {16}- {2}/);
+});
+
 test('control characters from the network are escaped', () => {
   const attributes = flat({ 'url.path': '/\x1b[2J\n\x9b' });
   assert.match(renderLine(makeSpan(1, { attributes }), plain), /path=\/\\x1b\[2J\\x0a\\x9b /);
