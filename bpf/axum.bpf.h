@@ -128,7 +128,8 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
   if (!t && target->flags & TARGET_STREAMS) t = bpf_map_lookup_elem(&stream_tasks, &key);
   struct binary_layout *layout = layout_of(ctx);
   if (!t || t->open <= 0 || !layout) {
-    count(COUNTER_ROUTE_UNKNOWN);
+    struct context *c = t ? 0 : bpf_map_lookup_elem(&born, &key);
+    if (!c || !c->grpc) count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
   t->lookup.layout = *layout;

@@ -47,7 +47,7 @@ static __always_inline struct context *stream_begins(const struct target *target
                                                      __u64 maker) {
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   if (!t || !t->accepts.known || t->accepting != maker) return 0;
-  if (target->flags & TARGET_ROUTES) {
+  if (target->flags & TARGET_ROUTES && !t->accepts.grpc) {
     bpf_map_update_elem(&stream_tasks, key, &NO_REQUESTS, BPF_ANY);
     struct task_connection *routes = bpf_map_lookup_elem(&stream_tasks, key);
     if (routes) {

@@ -15,7 +15,7 @@ static __always_inline void put_context(struct context *c, const struct event_re
   __builtin_memcpy(c->ids, r->trace_id, 24); // the span id is next to it
   c->flags = r->trace_flags;
   c->known = 1;
-  c->handed = 0;
+  c->handed = c->grpc = 0;
 }
 
 // A request of this connection begins in this task; its ids are in the record.

@@ -93,6 +93,13 @@ static __always_inline void put_pseudo(struct scratch *s, const struct binary_la
   put_value(s, FIELD_PSEUDO, name, frame_word(s, offset), frame_word(s, offset + 8));
 }
 
+// No other standard header has such a value.
+static __always_inline void notice_grpc(struct scratch *s, __u32 at) {
+  __u32 value = at + sizeof(struct stream_field);
+  s->grpc |= load8(s->data, value) == WORD('a', 'p', 'p', 'l', 'i', 'c', 'a', 't') &&
+             load8(s->data, value + 8) == WORD('i', 'o', 'n', '/', 'g', 'r', 'p', 'c');
+}
+
 #define TRACEPARENT_SIZE 11
 
 // The last field's name may be that.
@@ -122,7 +129,7 @@ static long copy_field(__u32 index, struct field_copy *f) {
   if (!entry_word(s, l->entry_name_custom)) {
     __u8 tag = s->data[RAW + (l->entry_name_tag & (ENTRY_BYTES - 1))];
     if (tag < 128 && l->standard_headers[tag >> 6 & 1] >> (tag & 63) & 1)
-      put_value(s, FIELD_STANDARD, tag, value, size);
+      if (put_value(s, FIELD_STANDARD, tag, value, size) && size >= 16) notice_grpc(s, at);
     return 0;
   }
   __u64 name_size = entry_word(s, l->entry_name + 8);
@@ -137,7 +144,7 @@ static long copy_field(__u32 index, struct field_copy *f) {
 __noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
   if (!s || !l) return 0;
   __builtin_memset(&s->scan.head, 0, sizeof s->scan.head);
-  s->fields = s->cut = 0;
+  s->fields = s->cut = s->grpc = 0;
   if (bpf_probe_read_user(s->data + RAW_FRAME, FRAME_BYTES, (void *)s->pointer)) {
     count(COUNTER_READ_FAILED);
     return 0;
@@ -218,6 +225,7 @@ static __always_inline void received_request(struct scratch *s, struct target *t
   if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
     stream_context(&c, e);
+    c.grpc = s->grpc;
     if (bpf_map_update_elem(&streams, key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
   }
   submit_stream(s);

@@ -106,7 +106,8 @@ struct context {
   __u8 flags;   // W3C trace flags
   __u8 known;
   __u8 handed;  // by a blocking client, for one call
-  __u8 unused[5];
+  __u8 grpc;    // of a gRPC server's stream: it has no route
+  __u8 unused[4];
 };
 
 // What the thread has read last from a socket: the connection under a library's parser.

@@ -63,7 +63,7 @@ struct scratch {
   __u32 fields;   // HTTP/2: bytes of the record's data
   __u32 cut;      // … of which some were left out
   __u32 pseudo;   // … pseudo headers of requests are wanted
-  __u32 unused;
+  __u32 grpc;     // … the content type is gRPC's
   struct scan scan;
   // The record that is being made; data follows either kind directly.
   union {
