@@ -5,8 +5,8 @@ import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mj
 
 const fixtures = join(root, 'fixtures');
 
-/** Cargo workspaces below fixtures/, each with a lock of its own: servers, callers, callers on an old Tokio. */
-const WORKSPACES = ['.', 'clients', 'clients-tokio128'].map((name) => join(fixtures, name));
+/** Below fixtures/, each with a lock of its own: servers, callers, callers on an old Tokio, gRPC and HTTP/2. */
+const WORKSPACES = ['.', 'clients', 'clients-tokio128', 'grpc'].map((name) => join(fixtures, name));
 
 const lockFile = (workspace) => join(workspace, 'Cargo.lock');
 

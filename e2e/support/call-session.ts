@@ -24,7 +24,7 @@ export class CallSession implements Disposable {
   }
 
   static async start(options: CallOptions, agent: SessionOptions = {}): Promise<CallSession> {
-    const downstream = await startDownstream(options.https ?? false);
+    const downstream = await startDownstream(options.https ?? false, options.program.endsWith('h2'));
     try {
       const args = ['--downstream', downstream.base, ...(options.args ?? [])];
       return new CallSession(downstream, await Session.start({ ...options, args }, agent));
@@ -63,8 +63,8 @@ interface Downstream extends Disposable {
   readonly base: string;
 }
 
-async function startDownstream(https: boolean): Promise<Downstream> {
-  const child = new Child(fixture('downstream'), https ? ['--tls'] : []);
+async function startDownstream(https: boolean, h2: boolean): Promise<Downstream> {
+  const child = new Child(fixture(h2 ? 'downstreamh2' : 'downstream'), https ? ['--tls'] : []);
   const [, port] = await child.waitFor('stdout', /^listening (\d+) pid \d+\n/);
   return {
     base: `${https ? 'https' : 'http'}://127.0.0.1:${port}`,

@@ -18,6 +18,8 @@ export interface Edges {
 export interface TreeOptions {
   /** `scheme://host:port` of the downstream. */
   readonly base: string;
+  /** Of the calls' HTTP; 1.1 unless told. */
+  readonly version?: string;
   /** Spans may lack (attached in the middle of the load), but none may be wrong. */
   readonly partial?: boolean;
   /** Calls are followed where they are written only: what never gets so far has no span. */
@@ -141,12 +143,13 @@ function compareCalls(
   if (retried) {
     const last = spans.at(-1);
     if (last && 'status' in call.end)
-      for (const text of callProblems(last, { ...call, resends: spans.length - 1 })) say(text);
+      for (const text of callProblems(last, { ...call, resends: spans.length - 1 }, options)) say(text);
     return;
   }
   for (const span of spans) {
     const judged = { ...call, end: tolerated(span, call, shape) };
-    for (const text of [...callProblems(span, judged), ...timeProblems(span, call, server)]) say(text);
+    for (const text of [...callProblems(span, judged, options), ...timeProblems(span, call, server)])
+      say(text);
   }
 }
 
@@ -179,7 +182,7 @@ function parentProblem(
 }
 
 /** What is wrong with a CLIENT span besides its parent. */
-function callProblems(span: Span, call: Call): string[] {
+function callProblems(span: Span, call: Call, { version = '1.1' }: TreeOptions): string[] {
   const url = new URL(call.url);
   const wanted: Record<string, AttributeValue | undefined> = {
     'http.request.method': call.method,
@@ -194,7 +197,7 @@ function callProblems(span: Span, call: Call): string[] {
   if (span.name !== call.method) problems.push(`the name is ${span.name}`);
   const failed = 'error' in call.end || ('status' in call.end && call.end.status >= 400);
   if (span.statusCode !== (failed ? 2 : 0)) problems.push(`the span's status is ${span.statusCode}`);
-  return [...problems, ...peerProblems(span, url)];
+  return [...problems, ...peerProblems(span, url, version)];
 }
 
 function endAttributes(end: CallEnd): Record<string, AttributeValue | undefined> {
@@ -212,11 +215,11 @@ function endAttributes(end: CallEnd): Record<string, AttributeValue | undefined>
 }
 
 /** The other side of the connection and the version, which need not be known. */
-function peerProblems(span: Span, url: URL): string[] {
+function peerProblems(span: Span, url: URL, version: string): string[] {
   const known: Record<string, AttributeValue> = {
     'network.peer.address': url.hostname,
     'network.peer.port': Number(url.port),
-    'network.protocol.version': '1.1',
+    'network.protocol.version': version,
   };
   return Object.entries(known)
     .filter(([key, value]) => span.attributes[key] !== undefined && span.attributes[key] !== value)

@@ -45,8 +45,8 @@ const ROUTES: Readonly<Record<string, string>> = {
 
 export function expectedRoute(program: Program, kind: string): string | undefined {
   const route = ROUTES[kind];
-  if (route === undefined || !program.startsWith('axum')) return undefined;
-  return program === 'axum08' ? route : route.replaceAll(/\{(\w+)\}/g, ':$1');
+  if (route === undefined || !program.includes('axum')) return undefined;
+  return /08|14/.test(program) ? route : route.replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
 export function expectedSpan(record: LoadRecord, target: Target): Expected {

@@ -14,7 +14,18 @@ export const CALLERS = [
   'clienthyper014',
   'clientblocking',
 ] as const;
-export type Program = (typeof PROGRAMS | typeof CALLERS)[number];
+/** Over HTTP/2. */
+export const STREAMERS = [
+  'grpc14',
+  'grpc12',
+  'grpc10',
+  'axumgrpc14',
+  'h2axum08',
+  'h2axum06',
+  'client12h2',
+  'client11h2',
+] as const;
+export type Program = (typeof PROGRAMS | typeof CALLERS | typeof STREAMERS)[number];
 
 export interface TargetOptions {
   readonly program: Program;
