@@ -99,6 +99,23 @@ test('a socket that is closed: what was received before may still be read', () =
   );
 });
 
+test('behind a closed socket the next request at its address is of another connection', () => {
+  const { streams, spans } = startStreams();
+  streams.stream(receivedRpc({ spanId1: 1 }));
+  streams.stream(ofSocket(3));
+  streams.stream(receivedRpc({ sequence: 3, spanId1: 3, timeNs: 6.2 * SECOND }));
+  streams.expire(60 * SECOND);
+  assert.deepEqual(
+    spans.map((span) => [span.spanId1, reasonOf(span), span.endUnixSeconds]),
+    [[1, 'connection_closed', 1006]],
+  );
+  streams.stream(ofSocket(3));
+  streams.processEnded(1, 61 * SECOND);
+  streams.stream(receivedRpc({ spanId1: 5, timeNs: 61.5 * SECOND }));
+  streams.expire(90 * SECOND);
+  assert.deepEqual([spans.length, reasonOf(spans[1]), streams.openCount], [2, 'process_exit', 1]);
+});
+
 test("a client's socket is known from what it receives", () => {
   const { streams, spans } = startStreams();
   streams.stream(sentRpc());

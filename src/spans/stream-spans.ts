@@ -125,7 +125,9 @@ export class StreamSpans {
       return;
     }
     const known = this.#table.connection(event.pid, event.connection);
-    if (known && event.sequence <= known.lastId) this.#endConnection(known, event.timeNs, 0, CONNECTION_LOST);
+    if (known && known.closedNs !== 0) this.#endConnection(known, known.closedNs, 0, undefined);
+    else if (known && event.sequence <= known.lastId)
+      this.#endConnection(known, event.timeNs, 0, CONNECTION_LOST);
     if (this.#table.size >= MAX_OPEN) this.#evict(event.timeNs);
     const connection = this.#table.connect(event.pid, event.connection);
     connection.lastId = event.sequence;

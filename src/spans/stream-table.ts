@@ -101,7 +101,8 @@ export class StreamTable<Stream extends Placed> {
   forget(connection: StreamConnection): void {
     this.#leaveSocket(connection);
     const ofProcess = this.#byProcess.get(connection.pid);
-    if (!ofProcess?.delete(connection.address)) return;
+    if (ofProcess?.get(connection.address) !== connection) return;
+    ofProcess.delete(connection.address);
     if (ofProcess.size === 0) this.#byProcess.delete(connection.pid);
     this.#free.push(connection.place);
   }
