@@ -194,7 +194,7 @@ export class StreamSpans {
 
   /** Ends the streams above `id`; 0: the connection is gone. `end`: for all of them, else each one's own. */
   #endConnection(connection: StreamConnection, timeNs: number, id: number, end: StreamEnd | undefined): void {
-    for (const open of this.#table.above(connection, id))
+    for (const open of this.#table.above(connection, id || -1))
       this.#end(open, timeNs, end ?? closedEnd(open), NO_ANSWER);
     if (id !== 0) return;
     this.#closing.delete(connection);
