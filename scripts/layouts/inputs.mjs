@@ -147,7 +147,7 @@ const tokioMembers = {
   ),
 };
 const H2 = [
-  ...[16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27].map((patch) => `0.3.${patch}`),
+  ...[16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27].map((patch) => `0.3.${patch}`),
   ...Array.from({ length: 21 }, (_, patch) => `0.4.${patch}`),
 ];
 const h2 = (version) => ({
