@@ -90,6 +90,8 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
  */
 function unanswered(record: LoadRecord, target: Target): Record<string, AttributeValue> {
   if (isLeftOpen(record, target.options.program)) return { 'otel_rust.end_reason': 'agent_stopped' };
+  if (record.version === '2' && record.kind === 'hang')
+    return { 'error.type': 'CANCEL', 'otel_rust.end_reason': 'reset' };
   const reason = seesPanic(record, target) ? 'panic' : 'connection_closed';
   return { 'error.type': reason, 'otel_rust.end_reason': reason };
 }

@@ -59,6 +59,18 @@ export function startLoad(target: Target, options: LoadOptions): Child {
   ]);
 }
 
+/** HTTP/2 on a few connections. */
+export function startStreamLoad(target: Target, options: LoadOptions): Child {
+  return new Child(fixture('loadh2'), [
+    ...['--target', `${target.host}:${target.port}`],
+    ...(target.options.tls ? ['--tls'] : []),
+    ...['--count', `${options.count}`, '--seed', `${options.seed ?? 1}`],
+    ...['--concurrency', `${options.concurrency ?? 128}`, '--prefix', options.prefix ?? 'r'],
+    ...['--only', (options.only ?? []).join(','), '--without', (options.without ?? []).join(',')],
+    ...(options.durationMs === undefined ? [] : ['--duration-ms', `${options.durationMs}`]),
+  ]);
+}
+
 export async function finishLoad(load: Child): Promise<readonly LoadRecord[]> {
   const { code } = await load.ended;
   if (code !== 0) throw new Error(`The load generator ended with ${code}: ${load.stderr}`);
