@@ -56,8 +56,8 @@ export class Child implements Disposable {
   }
 
   /** A line on its standard input. */
-  tell(): void {
-    this.#process.stdin?.write('\n');
+  tell(text = ''): void {
+    this.#process.stdin?.write(`${text}\n`);
   }
 
   /** Its exit code. */

@@ -1,17 +1,10 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type AgentReport, peakMemoryDuring } from './agent.ts';
-import { Child } from './child.ts';
+import { type LoadSize, startLoad } from './load.ts';
 import type { Places } from './places.ts';
 import { cpuMicroseconds } from './proc.ts';
 import type { Server } from './server.ts';
 import type { Edges, Sink } from './sink.ts';
-
-export interface LoadSize {
-  readonly requests: number;
-  readonly warmUp: number;
-  readonly connections: number;
-}
 
 /** One load on one server. */
 export interface Sample {
@@ -43,9 +36,6 @@ export interface Setting {
   readonly load: LoadSize;
 }
 
-const PATH = '/users/42';
-/** Each request has its own number, which its call repeats. */
-const NUMBERED_PATH = '/users/#';
 const QUIET_MS = 700;
 
 /** `flags`: those of an agent that runs meanwhile. */
@@ -55,35 +45,28 @@ export async function measure(setting: Setting, server: Server, flags?: readonly
   using agent = flags && (await Agent.start(places, flags));
   const restMb = agent?.memory.residentMb ?? 0;
   const spansBefore = await sink.spans();
-  const generator = startLoad(places, server, load);
-  try {
-    await generator.waitFor(/^warm\n/);
-    await settle(sink, agent, spansBefore + spansEach * load.warmUp);
-    const target = cpuMicroseconds(server.pid);
-    const own = agent?.cpuMicroseconds ?? 0;
-    generator.tell();
-    const [match, loadMb] = await peakMemoryDuring(agent, generator.waitFor(/^done ([\d.]+)\n/m));
-    const seconds = Number(match[1]);
-    const targetUs = cpuMicroseconds(server.pid) - target;
-    await settle(sink, agent, spansBefore + spansEach * (load.warmUp + load.requests));
-    const agentUs = (agent?.cpuMicroseconds ?? 0) - own;
-    generator.tell();
-    await generator.end();
-    const report = await agent?.stop();
-    const edges = server.downstream && (await edgesOf(sink, server, agent));
-    const spansPerRequest = ((await sink.spans()) - spansBefore) / (load.requests + load.warmUp);
-    return {
-      requestsPerSecond: load.requests / seconds,
-      targetCpu: targetUs / load.requests,
-      utilisation: targetUs / (seconds * 1e6),
-      spansPerRequest,
-      spansShare: spansPerRequest / spansEach,
-      edges,
-      agent: report && { cpu: agentUs / load.requests, restMb, loadMb, report },
-    };
-  } finally {
-    generator[Symbol.dispose]();
-  }
+  using generator = startLoad(places, server, load);
+  await generator.warmUp();
+  await settle(sink, agent, spansBefore + spansEach * load.warmUp);
+  const target = cpuMicroseconds(server.pid);
+  const own = agent?.cpuMicroseconds ?? 0;
+  const [seconds, loadMb] = await peakMemoryDuring(agent, generator.run());
+  const targetUs = cpuMicroseconds(server.pid) - target;
+  await settle(sink, agent, spansBefore + spansEach * (load.warmUp + load.requests));
+  const agentUs = (agent?.cpuMicroseconds ?? 0) - own;
+  await generator.end();
+  const report = await agent?.stop();
+  const edges = server.downstream && (await edgesOf(sink, server, agent));
+  const spansPerRequest = ((await sink.spans()) - spansBefore) / (load.requests + load.warmUp);
+  return {
+    requestsPerSecond: load.requests / seconds,
+    targetCpu: targetUs / load.requests,
+    utilisation: targetUs / (seconds * 1e6),
+    spansPerRequest,
+    spansShare: spansPerRequest / spansEach,
+    edges,
+    agent: report && { cpu: agentUs / load.requests, restMb, loadMb, report },
+  };
 }
 
 /** Without an agent the spans are those of an SDK inside, which sends its last batch when its program ends. */
@@ -91,13 +74,6 @@ async function edgesOf(sink: Sink, server: Server, agent: Agent | undefined): Pr
   if (!agent && server.sdk) await server.child.stop();
   const edges = await sink.edges();
   return agent || server.sdk ? edges : undefined;
-}
-
-function startLoad(places: Places, server: Server, load: LoadSize): Child {
-  const path = server.downstream ? NUMBERED_PATH : PATH;
-  const numbers = [load.requests, load.warmUp, load.connections].map(String);
-  const args = [`127.0.0.1:${server.port}`, ...numbers, path, ...(server.tls ? ['tls'] : [])];
-  return new Child(join(places.programs, 'bench-load'), args);
 }
 
 /** Until everything has been exported; without an agent nothing is awaited but a short rest. */

@@ -4,7 +4,7 @@ export interface Places {
   readonly agent: string;
   /** Folder of the fixtures' executables. */
   readonly fixtures: string;
-  /** Folder of bench-server, bench-load and bench-sink. */
+  /** Folder of the executables of bench/targets. */
   readonly programs: string;
   /** bench-server with line tables: a file of more than 10 MB. */
   readonly debugServer: string;

@@ -42,9 +42,21 @@ const CALLS: readonly Comparison[] = [
   { name: 'callByHand', with: 'call', bar: undefined },
   { name: 'callTower', with: 'call', bar: undefined },
 ];
+/** Of either side; the other one is neither traced nor in the figures. */
+const RPC: readonly Comparison[] = [
+  { name: 'rpcAgain', with: 'rpc', bar: undefined },
+  { name: 'rpcAgent', with: 'rpc', bar: '5' },
+  { name: 'rpcByHand', with: 'rpc', bar: undefined },
+  { name: 'rpcCallAgain', with: 'rpcCall', bar: undefined },
+  { name: 'rpcCallAgent', with: 'rpcCall', bar: '7' },
+  { name: 'rpcCallByHand', with: 'rpcCall', bar: undefined },
+];
 
 const SDK: readonly VariantName[] = ['byHand', 'tower', 'axumTracing'];
-const TRACED: readonly VariantName[] = ['axumAgent', 'hyperAgent', 'hyperTlsAgent', 'tlsAgent', 'callAgent'];
+const TRACED: readonly VariantName[] = [
+  ...(['axumAgent', 'hyperAgent', 'hyperTlsAgent', 'tlsAgent', 'callAgent'] as const),
+  ...(['rpcAgent', 'rpcCallAgent'] as const),
+];
 const JUDGED: readonly VariantName[] = ['callAgent', 'callByHand', 'callTower'];
 
 export function reportText(results: Results): string {
@@ -55,6 +67,8 @@ export function reportText(results: Results): string {
     heading('One call downstream in each request'),
     targetTable(results.rounds, CALLS),
     edgesTable(results.rounds),
+    heading('gRPC, one unary call a request'),
+    targetTable(results.rounds, RPC),
     heading('Agent'),
     agentTable(results.rounds),
     feedText(results.feeds),

@@ -1,5 +1,5 @@
 import { measure, type Sample, type Setting } from './measure.ts';
-import { type CallerVariant, Server, type Variant } from './server.ts';
+import { type CallerVariant, type RpcVariant, Server, type Variant } from './server.ts';
 import type { Sink } from './sink.ts';
 
 /** What runs beside (or inside) the target. */
@@ -24,6 +24,14 @@ export const VARIANTS = {
   callAgent: 'axum 0.8 that calls + agent, route, exact parents',
   callByHand: 'axum 0.8 that calls + a tower layer and a client span by hand on the SDK',
   callTower: 'axum 0.8 that calls + opentelemetry-instrumentation-tower and a client span by hand',
+  rpc: 'tonic 0.14 server',
+  rpcAgain: 'tonic 0.14 server, again',
+  rpcAgent: 'tonic 0.14 server + agent',
+  rpcByHand: 'tonic 0.14 server + a tower layer by hand on the SDK',
+  rpcCall: 'tonic 0.14 client',
+  rpcCallAgain: 'tonic 0.14 client, again',
+  rpcCallAgent: 'tonic 0.14 client + agent',
+  rpcCallByHand: 'tonic 0.14 client + a tower layer by hand on the SDK',
 } as const;
 
 export type VariantName = keyof typeof VARIANTS;
@@ -65,6 +73,13 @@ const callerSdk = (name: VariantName, variant: CallerVariant): Group => ({
   calls: true,
 });
 
+type RpcStart = (places: Setting['places'], variant: RpcVariant) => Promise<Server>;
+
+const rpc = (start: RpcStart, variant: RpcVariant, steps: readonly Step[]): Group => ({
+  start: ({ places }) => start(places, variant),
+  steps,
+});
+
 const GROUPS: readonly Group[] = [
   {
     start: ({ places }) => Server.bench(places, 'bare'),
@@ -99,6 +114,14 @@ const GROUPS: readonly Group[] = [
   },
   callerSdk('callByHand', 'by-hand'),
   callerSdk('callTower', 'tower'),
+  rpc(Server.rpcServer, 'bare', [{ name: 'rpc' }, { name: 'rpcAgent', flags: traced }, { name: 'rpcAgain' }]),
+  rpc(Server.rpcServer, 'by-hand', [{ name: 'rpcByHand' }]),
+  rpc(Server.rpcCaller, 'bare', [
+    { name: 'rpcCall' },
+    { name: 'rpcCallAgent', flags: traced },
+    { name: 'rpcCallAgain' },
+  ]),
+  rpc(Server.rpcCaller, 'by-hand', [{ name: 'rpcCallByHand' }]),
 ];
 
 /** Every variant once; each second round backwards, so that a drift of the machine cancels out. */
