@@ -185,7 +185,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   c.place.slot = NO_SLOT;
   c.path = path;
   c.entries = member(r, l->request_entries);
-  if (key.pointer == path && target->flags & TARGET_CLIENT_STREAMS) keep_full_map(process, &c);
+  if (key.pointer == path && c.entries >= 4096 && target->flags & TARGET_CLIENT_STREAMS) keep_full_map(process, &c);
   c.place.slot = add_open_call(process, &c, key.pointer, !channel && member(r, l->request_path + 8) == 1, channel);
   if (c.sampled) {
     e->header.connection = c.place.id;

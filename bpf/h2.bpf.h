@@ -9,8 +9,6 @@
 #define FIELDS_LIMIT 2560       // no field begins behind it
 #define FIELD_NAME 128
 #define MAX_ENTRIES 64
-#define NO_METHOD 11 // http::Method has tags up to 10, and None the next
-#define METHOD_ALLOCATED 10
 #define H2_CANCEL 8
 
 static __always_inline __u64 frame_word(struct scratch *s, __u16 offset) {
@@ -90,6 +88,10 @@ __noinline int put_value(struct scratch *s, __u32 kind, __u32 name, __u64 value,
 // A pseudo header, when the frame has it.
 static __always_inline void put_pseudo(struct scratch *s, const struct binary_layout *l, __u8 name, __u16 offset) {
   if (!offset || !frame_word(s, offset + l->frame_text_present)) return;
+  if (s->fields > FIELDS_LIMIT) {
+    s->cut = 1;
+    return;
+  }
   put_value(s, FIELD_PSEUDO, name, frame_word(s, offset), frame_word(s, offset + 8));
 }
 
@@ -135,7 +137,10 @@ static long copy_field(__u32 index, struct field_copy *f) {
   __u64 name_size = entry_word(s, l->entry_name + 8);
   if (!name_size || name_size >= FIELD_NAME) return 0;
   __u32 name = (at + sizeof(struct stream_field)) & (WINDOW - 1);
-  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)entry_word(s, l->entry_name))) return 0;
+  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)entry_word(s, l->entry_name))) {
+    count(COUNTER_READ_FAILED);
+    return 0;
+  }
   if (put_value(s, FIELD_CUSTOM, name_size, value, size) && name_size == TRACEPARENT_SIZE) notice_traceparent(s, name);
   return 0;
 }
@@ -150,13 +155,9 @@ __noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
     return 0;
   }
   if (s->pseudo) {
-    __u8 method = frame_byte(s, l->frame_method);
-    if (method == METHOD_ALLOCATED)
-      put_value(s, FIELD_PSEUDO, PSEUDO_METHOD, frame_word(s, l->frame_method_text),
-                frame_word(s, l->frame_method_text + 8));
-    put_pseudo(s, l, PSEUDO_SCHEME, l->frame_scheme);
+    put_pseudo(s, l, PSEUDO_PATH, l->frame_path); // what matters most comes first: not all of them may fit
     put_pseudo(s, l, PSEUDO_AUTHORITY, l->frame_authority);
-    put_pseudo(s, l, PSEUDO_PATH, l->frame_path);
+    put_pseudo(s, l, PSEUDO_SCHEME, l->frame_scheme);
     put_pseudo(s, l, PSEUDO_PROTOCOL, l->frame_protocol);
   }
   struct field_copy f = {
@@ -221,7 +222,10 @@ static __always_inline __u64 stream_number(const struct stream_key *key) { retur
 static __always_inline void received_request(struct scratch *s, struct target *target, const struct stream_key *key) {
   struct event_stream *e = &s->stream;
   e->header.kind = EVENT_STREAM_REQUEST;
-  if (!start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head)) return;
+  if (!start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head)) {
+    bpf_map_delete_elem(&streams, key); // one of that name on an earlier connection, which was never accepted
+    return;
+  }
   if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
     stream_context(&c, e);
@@ -252,7 +256,7 @@ static __always_inline void recv_headers(struct pt_regs *ctx) {
     e->method = frame_byte(s, l->frame_method);
     put_peer(e, task);
     if (!e->status) {
-      if (e->method < NO_METHOD && target->flags & TARGET_STREAMS) received_request(s, target, &key);
+      if (target->flags & TARGET_STREAMS) received_request(s, target, &key);
     } else if (!INTERIM(e->status) && target->flags & TARGET_CLIENT_STREAMS) {
       e->header.flags |= FLAG_CLIENT;
       submit_stream(s);
@@ -330,8 +334,8 @@ static __always_inline void unlinked_stream(struct event_stream *e) {
   int sampled = start_client_trace(ids, parent, &e->trace_flags, 0);
   __builtin_memcpy(e->trace_id, ids, 24);
   e->orphan = ORPHAN_UNLINKED;
-  count_orphan(ORPHAN_UNLINKED);
-  if (!sampled) e->trace_flags = 0;
+  if (sampled) count_orphan(ORPHAN_UNLINKED);
+  else e->trace_flags = 0;
 }
 
 static __always_inline int is_handed_over(const struct client_call *call, __u64 entries) {
@@ -354,7 +358,8 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   struct client_call *call = call_of_entries(process, frame_word(s, l->frame_entries));
   e->header.kind = EVENT_STREAM_REQUEST;
   e->header.flags |= FLAG_CLIENT;
-  if (!call) {
+  if (!call || (call->pending == PENDING_ENDED && e->header.time_ns - call->since >= ENDED_NS)) {
+    if (call) call->pending = PENDING_DONE; // its memory is another's
     unlinked_stream(e);
     if (e->trace_flags & 1) submit_stream(s);
     return;
@@ -387,7 +392,7 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
     e->status = frame_half(s, l->frame_status);
     e->method = frame_byte(s, l->frame_method);
     if (!e->status) {
-      if (e->method < NO_METHOD && target->flags & TARGET_CLIENT_STREAMS) sent_request(s, l, process);
+      if (target->flags & TARGET_CLIENT_STREAMS) sent_request(s, l, process);
     } else if (!INTERIM(e->status) && target->flags & TARGET_STREAMS) {
       if (target->flags & TARGET_ROUTES) put_routes(s, &key, task);
       submit_stream(s);
@@ -403,6 +408,7 @@ static __always_inline void send_trailers(struct pt_regs *ctx) {
   if (!target || !(target->flags & TARGET_STREAMS)) return;
   struct binary_layout *l = layout_of(ctx);
   if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  key.store += offset_of(ctx); // StreamRef: it points to the lock
   struct scratch *s = scratch_take();
   if (!s) return;
   s->pointer = frame_argument(ctx);
@@ -442,8 +448,8 @@ static __always_inline void stream_end(struct pt_regs *ctx, __u16 kind, __u16 fl
     return;
   }
   if (kind == EVENT_STREAM_RESET && flags != FLAG_LOCAL) {
-    key.id = frame;
-    reason = frame >> 32;
+    key.id = frame; // frame::Reset in two registers
+    reason = ctx->cx;
   } else if (kind == EVENT_STREAM_RESET) {
     reason = frame;
   }
@@ -474,7 +480,11 @@ static __always_inline void go_away(struct pt_regs *ctx) {
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
   struct binary_layout *l = layout_of(ctx);
-  if (!l || bpf_probe_read_user(&key.id, 4, (void *)(frame_argument(ctx) + l->go_away_last_id))) return;
+  if (!l) return;
+  if (bpf_probe_read_user(&key.id, 4, (void *)(frame_argument(ctx) + l->go_away_last_id))) {
+    count(COUNTER_READ_FAILED);
+    return;
+  }
   key.store = store_of(l, stream_argument(ctx));
   struct scratch *s = key.store ? scratch_take() : 0;
   if (!s) return;

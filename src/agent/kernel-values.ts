@@ -75,7 +75,7 @@ function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
 function clientFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
-  const calls = has(plan, 'hyper_client_encode');
+  const calls = has(plan, 'hyper_client_encode') || has(plan, 'tonic_call');
   const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
   let flags = 0;
   if (sockets) flags |= TARGET_FLAG.CLIENT_SOCKET;
@@ -88,13 +88,14 @@ function clientFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
 }
 
 /** h2's code of both sides is the same: a side whose source is another has no flag. */
-function streamFlags({ sources, streamLayout }: Plan): number {
+function streamFlags(plan: Plan): number {
+  const { sources, streamLayout } = plan;
   if (!streamLayout) return 0;
   const from = (wanted: Datum) => sources.some((one) => one.datum === wanted && one.source === 'library');
   let flags = 0;
   if (from('http2.server')) flags |= TARGET_FLAG.STREAMS;
   if (from('http2.client')) flags |= TARGET_FLAG.CLIENT_STREAMS;
-  if (from('http2.client') || from('rpc.call')) flags |= TARGET_FLAG.CONTEXTS;
+  if (from('http2.client') || from('rpc.call') || has(plan, 'h2_take_request')) flags |= TARGET_FLAG.CONTEXTS;
   return flags;
 }
 

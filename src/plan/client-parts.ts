@@ -35,6 +35,8 @@ export interface ClientParts {
   readonly error: HookSites;
   readonly spawn: HookSites;
   readonly layout: Found<ClientLayout>;
+  /** For callers of other clients: what is of hyper's is 0. */
+  readonly requestLayout: Found<ClientLayout>;
 }
 
 export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientParts {
@@ -55,8 +57,19 @@ export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientPar
     error: errorSites(facts, readCode),
     spawn: spawnSites(facts, readCode),
     layout: clientLayout(hyperClientLayout(facts), request),
+    requestLayout: clientLayout({ value: NO_HYPER, evidence: 'no client of hyper' }, request),
   };
 }
+
+const NO_HYPER: HyperClientLayout = {
+  clientEncodeHead: 0,
+  clientEncodeReqMethod: 0,
+  clientHeadEntries: 0,
+  clientHeadPath: 0,
+  clientParseReqMethod: 0,
+  bytesMutPointer: 0,
+  bytesMutLength: 0,
+};
 
 function clientLayout(hyper: Found<HyperClientLayout>, request: Found<RequestLayout>): Found<ClientLayout> {
   if ('missing' in hyper) return hyper;

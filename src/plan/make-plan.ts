@@ -10,6 +10,7 @@ import { taskSlot } from '../libraries/tokio/task-slot.ts';
 import { type ClientParts, clientParts } from './client-parts.ts';
 import type {
   BinaryLayout,
+  ClientLayout,
   Datum,
   MissingHook,
   Plan,
@@ -70,7 +71,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
       fromLibrary || client.some(({ program }) => program === 'hyper_client_parse')
         ? known(parts.layout)
         : undefined,
-    clientLayout: client.some(needsClientLayout) ? known(parts.client.layout) : undefined,
+    clientLayout: usedClientLayout(parts.client, [...client, ...streams]),
     streamLayout: streams.length > 0 ? withoutRef(parts.streams.layout) : undefined,
     taskSlot: known(parts.slot),
     routeTable: fromAxum ? withEvidence(parts.table) : undefined,
@@ -317,7 +318,10 @@ function usedClientHooks(client: ClientParts, sources: readonly SourceChoice[]):
   ];
 }
 
-const needsClientLayout = ({ program }: ProbeSite): boolean => program.startsWith('hyper_client');
+function usedClientLayout(parts: ClientParts, probes: readonly ProbeSite[]): ClientLayout | undefined {
+  if (probes.some(({ program }) => program.startsWith('hyper_client'))) return known(parts.layout);
+  return probes.some(({ program }) => program === 'tonic_call') ? known(parts.requestLayout) : undefined;
+}
 
 function missingClientHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly MissingHook[] {
   const { client } = parts;

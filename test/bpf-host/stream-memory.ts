@@ -204,9 +204,9 @@ export const cancel = (connection: number, id: number): string[] => [
 export const recvReset = (connection: number, id: number, reason: number): string[] => [
   streamsMemory(connection),
   probe('h2_recv_reset', {
-    ...{ rsi: STREAMS, rdx: (BigInt(reason) << 32n) | BigInt(id) },
+    ...{ rsi: STREAMS, rdx: BigInt(id) },
     register: both('rdx', 'rsi'),
-  }),
+  }).concat(` cx=${reason}`),
 ];
 
 export const closed = (connection: number): string[] => [
