@@ -30,6 +30,8 @@ const KIND = { server: 2, client: 3 } as const;
 const CLOCK_TOLERANCE_NS = 5_000_000n;
 /** One clock. */
 const TIME_TOLERANCE_NS = 1_000_000n;
+/** That a call was dropped is said by its connection's task, which hears of it later. */
+const RESET_TOLERANCE_NS = 100_000_000n;
 
 export const idOf = (span: Span) => String((span.attributes[ID] as readonly string[] | undefined)?.[0] ?? '');
 export const isBackgroundCall = (span: Span) => idOf(span).startsWith('background-');
@@ -212,11 +214,11 @@ function timeProblems(span: Span, record: GrpcRecord): string[] {
 /** A call lies within the request that waits for it. */
 function withinProblems(span: Span, server: Span | undefined): string[] {
   if (!server || span.parentSpanId !== server.spanId) return [];
+  const reset = span.attributes[END_REASON] !== undefined;
+  const latest = server.endNs + (reset ? RESET_TOLERANCE_NS : TIME_TOLERANCE_NS);
   return [
     ...(span.startNs < server.startNs - TIME_TOLERANCE_NS ? ['it starts before its parent'] : []),
-    ...(span.endNs > server.endNs + TIME_TOLERANCE_NS
-      ? [`it ends ${span.endNs - server.endNs} ns after its parent`]
-      : []),
+    ...(span.endNs > latest ? [`it ends ${span.endNs - server.endNs} ns after its parent`] : []),
   ];
 }
 
