@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bench_grpc::sdk;
 use bench_grpc::traced::TraceLayer;
 use bench_grpc::users;
-use bench_server::sdk;
 use opentelemetry::trace::SpanKind;
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::signal::unix::{signal, SignalKind};

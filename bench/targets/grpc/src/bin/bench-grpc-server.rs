@@ -1,8 +1,8 @@
 //! A tonic server of unary calls, bare or with the OpenTelemetry SDK inside:
 //! `bench-grpc-server <variant> <otlp traces url>`. Nothing in it can do TLS as a server.
+use bench_grpc::sdk;
 use bench_grpc::traced::TraceLayer;
 use bench_grpc::users::Users;
-use bench_server::sdk;
 use opentelemetry::trace::SpanKind;
 use tokio::signal::unix::{signal, SignalKind};
 use tonic::transport::server::TcpIncoming;
