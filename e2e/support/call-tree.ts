@@ -39,7 +39,7 @@ const CLIENT = 3;
 /** Both ends of a span are read from one clock. */
 const TIME_TOLERANCE_NS = 1_000_000n;
 /** That a call was dropped is said by its HTTP/2 connection's task, which hears of it later. */
-const RESET_TOLERANCE_NS = 100_000_000n;
+const RESET_TOLERANCE_NS = 500_000_000n;
 
 /** Compares spans with what the program was asked for and says that it did. */
 export function compareTree(

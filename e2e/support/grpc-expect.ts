@@ -29,6 +29,8 @@ export interface ExpectedRpc {
   readonly downstream: boolean;
   /** The span may lack. */
   readonly optional: boolean;
+  /** It ended before or as it was to be sent. */
+  readonly mayBeUnsent: boolean;
 }
 
 /** One request of the load: its span, and those of the calls made for it, each with its span downstream. */
@@ -65,7 +67,7 @@ export function expectedTree(record: GrpcRecord, ports: Ports): ExpectedTree {
   const request: ExpectedRpc = {
     ...{ side: 'server', id: record.id, method: record.method, port: ports.front },
     ends: serverEnds(record.deed, record.code ?? undefined, deadline),
-    ...{ downstream: false, optional: false },
+    ...{ downstream: false, optional: false, mayBeUnsent: false },
   };
   return {
     ...{ record, shape: shapeOfRecord(record), request },
@@ -82,6 +84,7 @@ function lineOf(text: string): Line {
 function clientCall(id: string, line: Line, shape: string | undefined, ports: Ports): ExpectedRpc {
   return {
     ...{ side: 'client', id: `${id}/${line.n}`, method: line.method, downstream: false, optional: false },
+    mayBeUnsent: isUncertain(line, shape),
     ends: clientEnds(line, shape),
     port: shape === 'refused' ? undefined : shape === 'lost' ? ports.relay : ports.downstream,
   };
@@ -89,12 +92,18 @@ function clientCall(id: string, line: Line, shape: string | undefined, ports: Po
 
 function downstreamCall(id: string, line: Line, shape: string | undefined, ports: Ports): ExpectedRpc {
   const lost = shape === 'lost';
+  const optional = isUncertain(line, shape);
   return {
-    ...{ side: 'server', id: `${id}/${line.n}`, method: line.method, downstream: true, optional: lost },
+    ...{ side: 'server', id: `${id}/${line.n}`, method: line.method, downstream: true, optional },
+    mayBeUnsent: false,
     ends: lost ? [LOST] : serverEnds(line.deed, line.code, shape === 'deadline'),
     port: lost ? ports.relay : ports.downstream,
   };
 }
+
+/** A caller under load may give up before its connection has taken the call. */
+const isUncertain = ({ code }: Line, shape: string | undefined) =>
+  code === undefined || shape === 'deadline' || shape === 'refused' || shape === 'lost';
 
 const LOST: RpcEnd = { error: 'connection_closed', reason: 'connection_closed' };
 
