@@ -1,6 +1,6 @@
 // Runs a script of system calls, probes and state changes through the kernel side compiled for the host.
 //   replay                     script on stdin, a command a line; records and counters on stdout
-//   replay --fuzz <n> <seed>   n random inputs, checked for what must always hold
+//   replay --fuzz <n> <seed>   n random inputs, checked for what must always hold; --fuzz-streams: of HTTP/2
 // Commands, numbers decimal, bytes in hex ("-" for none):
 //   target <tgid> <flags> <layout>                 task ids lie at the offsets of world.h
 //   thread <tgid> <tid> <task>
@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include "world.h"
 #include "fuzz.h"
+#include "fuzz_streams.h"
 
 static void (*on_record)(const __u8 *record, __u64 size);
 static void host_record(const __u8 *record, __u64 size) { on_record(record, size); }
@@ -307,7 +308,12 @@ int main(int count, char **arguments) {
     run_fuzz(strtoull(arguments[2], 0, 10), strtoull(arguments[3], 0, 10));
     return 0;
   }
-  if (count > 1) fail("Usage: replay [--fuzz <n> <seed>]");
+  if (count == 4 && !strcmp(arguments[1], "--fuzz-streams")) {
+    on_record = check_stream_record;
+    run_fuzz_streams(strtoull(arguments[2], 0, 10), strtoull(arguments[3], 0, 10));
+    return 0;
+  }
+  if (count > 1) fail("Usage: replay [--fuzz|--fuzz-streams <n> <seed>]");
   run_script();
   return 0;
 }
