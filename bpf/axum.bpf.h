@@ -118,6 +118,14 @@ static __always_inline void add_route(struct task_connection *t, __u64 text, __u
   r->count = n + 1;
 }
 
+// gRPC's servers use axum's router, too; in old ones a connection's task passes it.
+static __always_inline int works_for_grpc(const struct task_key *key) {
+  struct context *c = bpf_map_lookup_elem(&born, key);
+  if (c && c->grpc) return 1;
+  struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  return thread && thread->accepts.known && thread->accepts.grpc && thread->accepting == key->task;
+}
+
 static __always_inline int axum_route(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
@@ -128,8 +136,7 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
   if (!t && target->flags & TARGET_STREAMS) t = bpf_map_lookup_elem(&stream_tasks, &key);
   struct binary_layout *layout = layout_of(ctx);
   if (!t || t->open <= 0 || !layout) {
-    struct context *c = t ? 0 : bpf_map_lookup_elem(&born, &key);
-    if (!c || !c->grpc) count(COUNTER_ROUTE_UNKNOWN);
+    if (t || !works_for_grpc(&key)) count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
   t->lookup.layout = *layout;

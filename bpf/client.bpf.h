@@ -48,12 +48,10 @@ static __always_inline struct context *stream_begins(const struct target *target
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   if (!t || !t->accepts.known || t->accepting != maker) return 0;
   if (target->flags & TARGET_ROUTES && !t->accepts.grpc) {
-    bpf_map_update_elem(&stream_tasks, key, &NO_REQUESTS, BPF_ANY);
-    struct task_connection *routes = bpf_map_lookup_elem(&stream_tasks, key);
-    if (routes) {
-      routes->connection = t->accepted;
-      routes->open = 1;
-    }
+    struct task_key here = {.task = maker, .process = key->process};
+    struct task_connection *routes = bpf_map_lookup_elem(&stream_tasks, &here);
+    if (routes && routes->connection == t->accepted && bpf_map_update_elem(&stream_tasks, key, routes, BPF_ANY))
+      count(COUNTER_MAP_FULL);
   }
   return &t->accepts;
 }
@@ -84,6 +82,9 @@ static __always_inline void task_new(struct pt_regs *ctx) {
 // ---- the caller's side ----
 
 #define REQUEST_BYTES 256 // of http::Request: its Parts
+#define RAW_ENTRY (WINDOW + REQUEST_BYTES)
+#define ENTRY_BYTES 128 // Bucket<HeaderValue>
+#define MAX_ENTRIES 64
 #define REQUEST_MASK (REQUEST_BYTES - 8)
 
 static __always_inline __u64 member(const __u8 *request, __u16 offset) {
@@ -134,11 +135,6 @@ static __always_inline void gave_up_unwritten(__u64 process, const struct call_p
   if (o->id == place->id) o->unwritten = 1;
 }
 
-static __always_inline void keep_full_map(__u64 process, const struct client_call *c) {
-  struct library_key key = {.pointer = c->entries, .process = process};
-  if (bpf_map_update_elem(&full_maps, &key, &c->path, BPF_ANY)) count(COUNTER_MAP_FULL);
-}
-
 #define HANDED_NS 1000000
 
 // Memory is used again soon: so are entries, which costs less than new ones. Another thread may have been first:
@@ -153,6 +149,72 @@ static __always_inline void take_over(__u64 process, const struct library_key *k
   else share_call(process, there, c);
 }
 
+// ---- calls whose entries move ----
+
+#define PRINT_MARK (1ULL << 63) // no pointer has it
+
+// Of a HeaderMap: the places of its texts, in order. They stay when its entries move.
+static __always_inline __u64 add_print(__u64 print, __u64 name, __u64 value) {
+  return (print ^ (print >> 29) ^ name ^ value << 7 ^ value >> 57) * 0x9e3779b97f4a7c15ULL;
+}
+
+static __always_inline __u64 raw_word(struct scratch *s, __u32 at, __u16 offset) {
+  return *(__u64 *)(s->data + at + (offset & (ENTRY_BYTES - 8)));
+}
+
+// Of a standard header there is no text.
+static __always_inline __u64 name_place(struct scratch *s, const struct binary_layout *l, __u32 at) {
+  return raw_word(s, at, l->entry_name_custom) ? raw_word(s, at, l->entry_name) : 0;
+}
+
+struct print_copy {
+  struct scratch *s;
+  const struct binary_layout *l;
+  __u64 entries;
+  __u64 count;
+};
+
+static long print_entry(__u32 index, struct print_copy *p) {
+  struct scratch *s = p->s;
+  const struct binary_layout *l = p->l;
+  if (index >= p->count) return 1;
+  if (bpf_probe_read_user(s->data + RAW_ENTRY, l->entry_size & (2 * ENTRY_BYTES - 1),
+                          (void *)(p->entries + (__u64)index * l->entry_size))) {
+    s->print = 0;
+    return 1;
+  }
+  s->print = add_print(s->print, name_place(s, l, RAW_ENTRY), raw_word(s, RAW_ENTRY, l->entry_value));
+  return 0;
+}
+
+// The channel adds a header, for which there is no room: the entries move. The call is kept by what does not; its span
+// begins with its stream. Calls with the same texts in the same places at a time are nobody's.
+static __always_inline void full_channel_call(struct scratch *s, struct target *target, const struct binary_layout *l,
+                                              __u64 process) {
+  const __u8 *r = s->data + WINDOW;
+  struct print_copy p = {.s = s, .l = l, .entries = member(r, l->request_entries)};
+  p.count = member(r, l->request_entries_length);
+  if (!p.count || p.count > MAX_ENTRIES || !(target->flags & TARGET_CLIENT_STREAMS)) return;
+  s->print = 0;
+  bpf_loop(MAX_ENTRIES, print_entry, &p, 0);
+  struct library_key key = {.pointer = s->print | PRINT_MARK, .process = process};
+  struct client_call c = {.entries = key.pointer, .since = bpf_ktime_get_ns(), .scheme = SCHEME_OTHER}, *there;
+  if (!s->print) return;
+  __u8 orphan;
+  struct context *parent = current_context(process, current_task_id(target), &orphan);
+  if (!parent) return; // its stream needs no call to be a root
+  c.place.slot = NO_SLOT;
+  there = bpf_map_lookup_elem(&calls, &key);
+  if (there && c.since - there->since < SHARED_NS &&
+      (there->pending == PENDING_NONE || there->pending == PENDING_SHARED)) {
+    there->pending = PENDING_SHARED;
+    there->since = c.since;
+    return;
+  }
+  c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
+  if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
+}
+
 // `channel`: to a gRPC channel, which adds scheme and authority in another task.
 static __always_inline void begin_call(struct scratch *s, struct target *target, const struct binary_layout *l,
                                        __u64 process, __u64 request, int channel) {
@@ -164,8 +226,10 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   }
   struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
   if (c.scheme == SCHEME_NONE && !channel) return; // the client refuses it
-  // The channel adds a header: without room for it the entries move, and only the stream knows of this call.
-  if (channel && !has_room(r, l)) return;
+  if (channel && !has_room(r, l)) {
+    full_channel_call(s, target, l, process);
+    return;
+  }
   struct library_key key = {.process = process};
   key.pointer = channel ? member(r, l->request_entries) : key_of_call(r, l);
   __u64 task = current_task_id(target), path = member(r, l->request_path);
@@ -185,7 +249,6 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   c.place.slot = NO_SLOT;
   c.path = path;
   c.entries = member(r, l->request_entries);
-  if (key.pointer == path && c.entries >= 4096 && target->flags & TARGET_CLIENT_STREAMS) keep_full_map(process, &c);
   c.place.slot = add_open_call(process, &c, key.pointer, !channel && member(r, l->request_path + 8) == 1, channel);
   if (c.sampled) {
     e->header.connection = c.place.id;

@@ -5,10 +5,10 @@
 #define RAW WINDOW              // of what is read, behind the record's data
 #define RAW_FRAME (WINDOW + 512)
 #define FRAME_BYTES 320         // frame::Headers
-#define ENTRY_BYTES 128         // Bucket<HeaderValue>
 #define FIELDS_LIMIT 2560       // no field begins behind it
 #define FIELD_NAME 128
-#define MAX_ENTRIES 64
+#define METHOD_EXTENSION 9 // http::Method's tags up to 8 are names; in http 1.5 up to 9
+#define METHOD_INLINE 16
 #define H2_CANCEL 8
 
 static __always_inline __u64 frame_word(struct scratch *s, __u16 offset) {
@@ -20,10 +20,6 @@ static __always_inline __u16 frame_half(struct scratch *s, __u16 offset) {
 }
 
 static __always_inline __u8 frame_byte(struct scratch *s, __u16 offset) { return s->data[RAW_FRAME + (offset & 511)]; }
-
-static __always_inline __u64 entry_word(struct scratch *s, __u16 offset) {
-  return *(__u64 *)(s->data + RAW + (offset & (ENTRY_BYTES - 8)));
-}
 
 // In which registers a function has its arguments, see the cookie.
 static __always_inline __u64 frame_argument(struct pt_regs *ctx) {
@@ -127,17 +123,19 @@ static long copy_field(__u32 index, struct field_copy *f) {
     count(COUNTER_READ_FAILED);
     return 1;
   }
-  __u64 value = entry_word(s, l->entry_value), size = entry_word(s, l->entry_value + 8);
-  if (!entry_word(s, l->entry_name_custom)) {
+  __u64 value = raw_word(s, RAW, l->entry_value), size = raw_word(s, RAW, l->entry_value + 8);
+  s->print_short = s->print;
+  s->print = add_print(s->print, name_place(s, l, RAW), value);
+  if (!raw_word(s, RAW, l->entry_name_custom)) {
     __u8 tag = s->data[RAW + (l->entry_name_tag & (ENTRY_BYTES - 1))];
     if (tag < 128 && l->standard_headers[tag >> 6 & 1] >> (tag & 63) & 1)
       if (put_value(s, FIELD_STANDARD, tag, value, size) && size >= 16) notice_grpc(s, at);
     return 0;
   }
-  __u64 name_size = entry_word(s, l->entry_name + 8);
+  __u64 name_size = raw_word(s, RAW, l->entry_name + 8);
   if (!name_size || name_size >= FIELD_NAME) return 0;
   __u32 name = (at + sizeof(struct stream_field)) & (WINDOW - 1);
-  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)entry_word(s, l->entry_name))) {
+  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)raw_word(s, RAW, l->entry_name))) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
@@ -150,11 +148,15 @@ __noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
   if (!s || !l) return 0;
   __builtin_memset(&s->scan.head, 0, sizeof s->scan.head);
   s->fields = s->cut = s->grpc = 0;
+  s->print = s->print_short = 0;
   if (bpf_probe_read_user(s->data + RAW_FRAME, FRAME_BYTES, (void *)s->pointer)) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
   if (s->pseudo) {
+    // An extension's name follows its tag, when it is short; user space sees whether it is one.
+    if (frame_byte(s, l->frame_method) >= METHOD_EXTENSION && !frame_half(s, l->frame_status))
+      put_value(s, FIELD_PSEUDO, PSEUDO_METHOD, s->pointer + l->frame_method + 1, METHOD_INLINE);
     put_pseudo(s, l, PSEUDO_PATH, l->frame_path); // what matters most comes first: not all of them may fit
     put_pseudo(s, l, PSEUDO_AUTHORITY, l->frame_authority);
     put_pseudo(s, l, PSEUDO_SCHEME, l->frame_scheme);
@@ -284,6 +286,16 @@ static __always_inline void recv_trailers(struct pt_regs *ctx) {
   scratch_give(s);
 }
 
+// Some routers are passed in the connection's task: the handler's takes over what they say.
+static __always_inline void begin_routes(__u64 process, const struct thread *t) {
+  struct task_key key = {.task = t->accepting, .process = process};
+  if (bpf_map_update_elem(&stream_tasks, &key, &NO_REQUESTS, BPF_ANY)) count(COUNTER_MAP_FULL);
+  struct task_connection *routes = bpf_map_lookup_elem(&stream_tasks, &key);
+  if (!routes) return;
+  routes->connection = t->accepted;
+  routes->open = 1;
+}
+
 // hyper takes the request and makes the task that handles it, in one go.
 static __always_inline void take_request(struct pt_regs *ctx) {
   __u64 process;
@@ -304,6 +316,7 @@ static __always_inline void take_request(struct pt_regs *ctx) {
   t->accepting = current_task_id(target);
   t->accepted = stream_number(&key);
   bpf_map_delete_elem(&streams, &key);
+  if (target->flags & TARGET_ROUTES && !t->accepts.grpc) begin_routes(process, t);
 }
 
 // ---- what a server answers, and a client asks ----
@@ -342,20 +355,28 @@ static __always_inline int is_handed_over(const struct client_call *call, __u64 
   return call && call->entries == entries && (call->pending == PENDING_NONE || call->pending == PENDING_ENDED);
 }
 
-// The call that was handed over with these entries, whichever pointer it is kept under.
-static __always_inline struct client_call *call_of_entries(__u64 process, __u64 entries) {
-  struct library_key key = {.pointer = entries, .process = process};
+// By what the task that has just given h2 the request says, by the entries, by the texts of all but the header that
+// the channel has added.
+static __always_inline struct client_call *call_of_stream(struct scratch *s, const struct binary_layout *l,
+                                                          __u64 process) {
+  __u64 entries = frame_word(s, l->frame_entries), print = s->print_short | PRINT_MARK;
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   struct client_call *call = find_call(process, entries);
-  if (is_handed_over(call, entries)) return call;
-  __u64 *path = bpf_map_lookup_elem(&full_maps, &key);
-  call = path ? find_call(process, *path) : 0;
-  return is_handed_over(call, entries) ? call : 0;
+  if (is_handed_over(call, entries)) {
+    if (t) t->sends = 0;
+    return call;
+  }
+  call = t && t->sends ? find_call(process, t->sends) : 0;
+  if (t) t->sends = 0;
+  if (call && (call->pending == PENDING_NONE || call->pending == PENDING_ENDED)) return call;
+  call = find_call(process, print);
+  return is_handed_over(call, print) ? call : 0;
 }
 
 // The stream's own records tell from here on how the call ends.
 static __always_inline void sent_request(struct scratch *s, const struct binary_layout *l, __u64 process) {
   struct event_stream *e = &s->stream;
-  struct client_call *call = call_of_entries(process, frame_word(s, l->frame_entries));
+  struct client_call *call = call_of_stream(s, l, process);
   e->header.kind = EVENT_STREAM_REQUEST;
   e->header.flags |= FLAG_CLIENT;
   if (!call || (call->pending == PENDING_ENDED && e->header.time_ns - call->since >= ENDED_NS)) {
@@ -367,12 +388,27 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   int ended = call->pending == PENDING_ENDED; // its caller has given up: no request of its own
   call->pending = PENDING_DONE;
   if (ended) return;
+  if (call->parent[0] | call->parent[1]) e->header.flags |= FLAG_HAS_PARENT;
   call_answered(process, &call->place);
   e->call = call->place.id;
   __builtin_memcpy(e->trace_id, call->ids, 24); // the span id is next to it
   __builtin_memcpy(e->parent_id, call->parent, 8);
   e->trace_flags = call->trace_flags;
   if (call->sampled) submit_stream(s);
+}
+
+// hyper's client hands the whole request to h2, which copies its path and makes the stream, in one go.
+static __always_inline void send_request(struct pt_regs *ctx) {
+  __u64 process, path = 0;
+  struct target *target = current_target(&process);
+  if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
+  struct binary_layout *l = layout_of(ctx);
+  struct thread *t =
+      l ? bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE) : 0;
+  if (!t) return;
+  t->sends = 0;
+  if (bpf_probe_read_user(&path, 8, (void *)(frame_argument(ctx) + l->request_path))) count(COUNTER_READ_FAILED);
+  else t->sends = path;
 }
 
 static __always_inline void send_headers(struct pt_regs *ctx) {
@@ -495,6 +531,7 @@ static __always_inline void go_away(struct pt_regs *ctx) {
 GUARDED(h2_recv_headers, recv_headers(ctx))
 GUARDED(h2_recv_trailers, recv_trailers(ctx))
 GUARDED(h2_take_request, take_request(ctx))
+GUARDED(h2_send_request, send_request(ctx))
 GUARDED(h2_send_headers, send_headers(ctx))
 GUARDED(h2_send_trailers, send_trailers(ctx))
 GUARDED(h2_send_reset, stream_end(ctx, EVENT_STREAM_RESET, FLAG_LOCAL))

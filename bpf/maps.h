@@ -124,6 +124,7 @@ struct thread {
   struct context accepts; // HTTP/2: of the stream that this task has accepted last, for the task made next
   __u64 accepting;        // the task
   __u64 accepted;         // number of the stream, see stream_number
+  __u64 sends;            // HTTP/2: key of the call whose request h2 has, for the stream made next
 };
 
 // A process between two execs: ids of tasks begin anew in the next one, and numbers of processes are used again.
@@ -202,7 +203,7 @@ enum pending { PENDING_NONE = 0, PENDING_CALL, PENDING_UNKNOWN, PENDING_SHARED, 
 struct client_call {
   struct call_place place;
   __u64 path;      // pointer of the URI's path; PENDING_TLS: of the connection, as in library_key
-  __u64 entries;   // of the HeaderMap when it was handed over
+  __u64 entries;   // of the HeaderMap when it was handed over; of a full one in a channel: see print_of
   __u32 ids[6];    // trace id and span id
   __u32 parent[2]; // span id, 0: none
   __u8 sampled;
@@ -282,8 +283,6 @@ MAP(closed_sockets, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, __u8);
 MAP(born, BPF_MAP_TYPE_LRU_HASH, 65536, struct task_key, struct context);
 // By a pointer that moves with the request: its HeaderMap's entries, or its URI's path.
 MAP(calls, BPF_MAP_TYPE_LRU_HASH, 32768, struct library_key, struct client_call);
-// From the entries of a HeaderMap without room to the path under which the call is kept: HTTP/2 adds no header.
-MAP(full_maps, BPF_MAP_TYPE_LRU_HASH, 8192, struct library_key, __u64);
 MAP(callers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct caller);
 // Tasks made while their maker had calls open: they may have been given one of its futures.
 MAP(makers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, __u64);

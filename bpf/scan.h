@@ -64,6 +64,8 @@ struct scratch {
   __u32 cut;      // … of which some were left out
   __u32 pseudo;   // … pseudo headers of requests are wanted
   __u32 grpc;     // … the content type is gRPC's
+  __u64 print;       // … of the HeaderMap, see add_print
+  __u64 print_short; // … without its last entry
   struct scan scan;
   // The record that is being made; data follows either kind directly.
   union {

@@ -68,8 +68,19 @@ export function readFields(
   return fields;
 }
 
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]{1,15}$/;
+
+/** Of http's InlineExtension: 15 bytes and, before or behind them, how many there are; else it is no method's name. */
+function inlineMethod(value: string): string | undefined {
+  let [start, end] = [0, value.length];
+  while (start < end && value.charCodeAt(start) < 16) start++;
+  while (end > start && value.charCodeAt(end - 1) < 16) end--;
+  const text = value.slice(start, end);
+  return TOKEN.test(text) ? text : undefined;
+}
+
 function readPseudo(fields: MutableFields, name: number, value: string, cut: boolean): void {
-  if (name === PSEUDO.METHOD) fields.method = value;
+  if (name === PSEUDO.METHOD) fields.method = inlineMethod(value);
   else if (name === PSEUDO.SCHEME) fields.scheme = value;
   else if (name === PSEUDO.AUTHORITY) fields.authority = value;
   else if (name === PSEUDO.PATH) fields.path = value;

@@ -49,7 +49,10 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
   const client = usedClientHooks(parts.client, sources);
   const followsCalls = client.length > 0 || makesRequests(parts, facts);
   const fromAxum = sources.some(({ datum, source }) => datum === 'http.route' && source === 'library');
-  const streams = usedStreamHooks(parts.streams, sources, followsCalls || fromAxum);
+  const streams = usedStreamHooks(parts.streams, sources, {
+    contexts: followsCalls || fromAxum,
+    hyper: client.some(({ program }) => program === 'hyper_client_call'),
+  });
   return {
     formatVersion: 1,
     binary: {
@@ -292,12 +295,17 @@ function callSource(parts: Parts, facts: BinaryFacts): SourceChoice {
 const makesRequests = (parts: Parts, facts: BinaryFacts): boolean =>
   parts.client.linked || hasClientCrate(facts);
 
+/** An HTTP/2 stream is handled by a task of its own: its routes are known by that. */
+const routesStreams = ({ streams, route }: Parts): boolean =>
+  streams.serves && streams.take.probes.length > 0 && route.probes.length > 0;
+
 function spawnSource(parts: Parts, facts: BinaryFacts): SourceChoice {
   const datum = 'tokio.spawn';
   const none = (reason: string): SourceChoice => ({ datum, source: 'none', reason });
   const { probes, missing } = parts.client.spawn;
   if ('missing' in parts.slot) return none(parts.slot.missing);
-  if (!makesRequests(parts, facts)) return none('no HTTP client was found, so nobody asks');
+  if (!makesRequests(parts, facts) && !routesStreams(parts))
+    return none('no HTTP client was found, so nobody asks');
   if (probes.length === 0) return none(missing[0]?.reason ?? 'no site');
   return { datum, source: 'library', reason: `Tokio draws a task id at ${probes.length} places` };
 }

@@ -43,6 +43,7 @@ export const PROGRAMS = [
   'h2_recv_headers',
   'h2_recv_trailers',
   'h2_take_request',
+  'h2_send_request',
   'h2_send_headers',
   'h2_send_trailers',
   'h2_send_reset',

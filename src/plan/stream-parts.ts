@@ -2,6 +2,7 @@ import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
 import {
   hasH2,
   REF_SEND_TRAILERS,
+  SEND_REQUEST,
   SEND_TRAILERS,
   STREAM_HOOKS,
   type StreamHook,
@@ -21,6 +22,8 @@ export interface StreamParts {
   readonly calls: boolean;
   readonly streams: HookSites;
   readonly take: HookSites;
+  /** Of clients. */
+  readonly request: HookSites;
   readonly channel: boolean;
   readonly call: HookSites;
   readonly drop: HookSites;
@@ -40,6 +43,7 @@ export function streamParts(facts: BinaryFacts, readCode: CodeReader): StreamPar
       trailerSites(layout, facts, readCode),
     ]),
     take: sitesOf(TAKE_REQUEST, facts, readCode),
+    request: sitesOf(SEND_REQUEST, facts, readCode),
     channel: hasTonicClient(facts),
     call: call ?? NOTHING,
     drop: drop ?? NOTHING,
@@ -124,11 +128,14 @@ function callSource(parts: StreamParts, facts: BinaryFacts, problem: string | un
   };
 }
 
-/** Hooks that the sources read from. `contexts`: calls or routes are followed, so requests need their task. */
+/**
+ * Hooks that the sources read from. `contexts`: calls or routes are followed, so requests need their task; `hyper`: calls
+ * of hyper's clients are.
+ */
 export function usedStreamHooks(
   parts: StreamParts,
   sources: readonly SourceChoice[],
-  contexts: boolean,
+  { contexts, hyper }: { readonly contexts: boolean; readonly hyper: boolean },
 ): HookSites['probes'] {
   const from = (wanted: Datum) =>
     sources.some(({ datum, source }) => datum === wanted && source === 'library');
@@ -136,6 +143,7 @@ export function usedStreamHooks(
   return [
     ...(serves || calls ? parts.streams.probes : []),
     ...(serves && contexts ? parts.take.probes : []),
+    ...(calls && hyper ? parts.request.probes : []),
     ...(rpc ? [...parts.call.probes, ...parts.drop.probes] : []),
   ];
 }

@@ -62,6 +62,7 @@ const SEND = 'send::Send';
  *     fn Send::send_trailers(&mut self rdi, frame rsi, buffer rdx, stream rcx, counts r8, task r9) → al
  *     fn Send::send_reset(&mut self rdi, reason esi, initiator dl, buffer rcx, stream r8, counts r9, task)
  *     fn Recv::enqueue_reset_expiration(&mut self rdi, stream rsi, counts rdx)    each local reset, implicit ones too
+ *     fn Streams::send_request(out rdi, &mut self rsi, Request<()> rdx, …)    the caller of send_headers in clients
  *     fn StreamRef::send_trailers(&mut self rdi, HeaderMap rsi) → al       its caller
  *     fn DynStreams::recv_reset(out rdi, &mut self rsi, frame: Reset rdx)  stream id, error code in one register
  *     fn DynStreams::recv_eof(&mut self rdi, bool esi), handle_error(&mut self rdi, error rsi)
@@ -122,6 +123,17 @@ export const TAKE_REQUEST = hook(
   'which task works for a request',
 );
 
+/**
+ * Only for hyper's clients: `fn Streams::send_request(out rdi, &mut self rsi, Request<()> rdx, …)` still has the path by
+ * which a call is kept whose HeaderMap has grown on the way.
+ */
+export const SEND_REQUEST = hook(
+  'h2_send_request',
+  ['streams::Streams<B>', 'send_request'],
+  { frame: 'rdx', stream: 'rsi' },
+  'whose request a connection sends',
+);
+
 /** Code that only a server, or only a client, has: each has what converts the messages of both (Peer). */
 const side = (name: 'server' | 'client'): SymbolQuery => ({
   id: `h2.${name}`,
@@ -138,11 +150,12 @@ export const h2: Library = {
     ),
     ...['send_headers', 'send_trailers', 'send_reset'].map((name) => method(SEND, name)),
     method(REF, 'send_trailers'),
+    method('streams::Streams<B>', 'send_request'),
     ...['recv_reset', 'recv_eof', 'handle_error', 'recv_go_away'].map((name) => method(DYN, name)),
     side('server'),
     side('client'),
   ],
-  hooks: [...STREAM_HOOKS, SEND_TRAILERS, REF_SEND_TRAILERS, TAKE_REQUEST],
+  hooks: [...STREAM_HOOKS, SEND_TRAILERS, REF_SEND_TRAILERS, TAKE_REQUEST, SEND_REQUEST],
 };
 
 /** Whether h2 is linked, as far as symbols tell. */
