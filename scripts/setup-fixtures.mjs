@@ -1,5 +1,5 @@
 // Builds the target programs of fixtures/ with cargo; prints the folder that holds the executables.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mjs';
 
@@ -10,6 +10,9 @@ const WORKSPACES = ['.', 'clients', 'clients-tokio128', 'grpc'].map((name) => jo
 
 const lockFile = (workspace) => join(workspace, 'Cargo.lock');
 
+/** A module of Go: the peer of another implementation. */
+const GO_MODULE = 'grpc-go';
+
 /** One cargo target folder a lock file. */
 export function fixtureTargetDirectory(workspace = fixtures) {
   return join(cacheDirectory, `target-${hashOfFiles([lockFile(workspace)])}`);
@@ -18,6 +21,16 @@ export function fixtureTargetDirectory(workspace = fixtures) {
 /** Builds all programs of all workspaces. */
 export function buildAllFixtures() {
   for (const workspace of WORKSPACES) build(workspace, 'release', []);
+  buildGo();
+}
+
+function buildGo() {
+  const source = join(fixtures, GO_MODULE);
+  const target = join(cacheDirectory, `go-${hashOfFiles([join(source, 'go.sum')])}`);
+  mkdirSync(target, { recursive: true });
+  const env = { ...process.env, CGO_ENABLED: '0' };
+  run('go', ['build', '-o', join(target, 'grpcgo'), '.'], { cwd: source, env, stdio: ['ignore', 2, 2] });
+  return target;
 }
 
 /**
@@ -26,6 +39,7 @@ export function buildAllFixtures() {
  */
 export function buildFixtures(profile = 'release', names = []) {
   const [first = '.'] = names;
+  if (first === GO_MODULE) return buildGo();
   const whole = WORKSPACES.find((workspace) => workspace === join(fixtures, first));
   return whole ? build(whole, profile, []) : build(workspaceOf(first), profile, names);
 }

@@ -31,6 +31,7 @@ export function fixture(name: string, profile: FixtureProfile = 'release'): stri
 
 function workspaceOf(name: string): string {
   if (name === 'client128') return 'clients-tokio128';
+  if (name === 'grpcgo') return 'grpc-go';
   if (/^(?:axum)?grpc|h2/.test(name)) return 'grpc';
   return name.startsWith('client') || name === 'downstream' ? 'clients' : '.';
 }

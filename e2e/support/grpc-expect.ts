@@ -123,7 +123,12 @@ function clientEnds(line: Line, shape: string | undefined): readonly RpcEnd[] {
     return [{ reason: 'response_not_seen' }, failed('UNAVAILABLE', 'connection_refused')];
   if (shape === 'lost') return [failed('UNAVAILABLE', 'connection_closed'), { reason: 'response_not_seen' }];
   if (line.code === undefined || line.deed === 'panic') return [failed('CANCELLED', 'cancelled')];
-  if (shape === 'deadline') return [failed('DEADLINE_EXCEEDED', 'timeout'), answered('CANCELLED', true)];
+  if (shape === 'deadline')
+    return [
+      failed('DEADLINE_EXCEEDED', 'timeout'),
+      answered('CANCELLED', true),
+      answered('DEADLINE_EXCEEDED', true),
+    ];
   return [answered(codeOf(line.deed, line.code), line.code !== 0)];
 }
 
@@ -136,8 +141,11 @@ const answered = (status: string, error: boolean): RpcEnd => (error ? { status, 
 const failed = (status: string, reason: string): RpcEnd => ({ status, error: status, reason });
 
 const DROPPED = /\.(?:cancel|leave)$/;
-/** By end of the kind: what the load's caller must have seen. */
-const CODE_BY_KIND: Readonly<Record<string, readonly number[]>> = { panic: [1], deadline: [1, 4] };
+/**
+ * By end of the kind: what the load's caller must have seen. What tonic 0.10 and 0.12 answer when the server's timer is
+ * first has no content-type, which is UNKNOWN to grpc-go.
+ */
+const CODE_BY_KIND: Readonly<Record<string, readonly number[]>> = { panic: [1], deadline: [1, 2, 4] };
 
 /** What is wrong with the load's own truth. */
 export function loadProblem(record: GrpcRecord): string | undefined {

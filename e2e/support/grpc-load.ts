@@ -30,8 +30,11 @@ export interface GrpcLoad {
   readonly tls?: boolean;
 }
 
+/** A program that can make the load: grpc-go's, too. */
+export type GrpcPeer = Program | 'grpcgo';
+
 /** Its calls are those of the same tonic; nobody traces it. */
-export function startGrpcLoad(program: Program, port: number, load: GrpcLoad): Child {
+export function startGrpcLoad(program: GrpcPeer, port: number, load: GrpcLoad): Child {
   return new Child(fixture(program), [
     ...['--drive', '--target', `127.0.0.1:${port}`, '--kinds', load.kinds.join(',')],
     ...['--count', `${load.count}`, '--concurrency', `${load.concurrency ?? 128}`],

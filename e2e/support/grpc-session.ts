@@ -6,7 +6,7 @@ import { Child } from './child.ts';
 import { Collector } from './collector.ts';
 import { problemText } from './compare.ts';
 import { compareGrpc, type GrpcTruth } from './grpc-compare.ts';
-import { finishGrpcLoad, type GrpcLoad, type GrpcRecord, startGrpcLoad } from './grpc-load.ts';
+import { finishGrpcLoad, type GrpcLoad, type GrpcPeer, type GrpcRecord, startGrpcLoad } from './grpc-load.ts';
 import type { Span } from './otlp.ts';
 import { pause } from './raw-client.ts';
 import { Scratch } from './scratch.ts';
@@ -26,7 +26,9 @@ export interface GrpcOptions {
   readonly traceDownstream?: boolean;
   readonly background?: boolean;
   /** The load's, which for programs with more than gRPC is another one. */
-  readonly driver?: Program;
+  readonly driver?: GrpcPeer;
+  /** What the program calls; the driver unless told. */
+  readonly called?: GrpcPeer;
   readonly env?: Readonly<Record<string, string>>;
   /** `--attach` later: `attach()`. */
   readonly detached?: boolean;
@@ -63,13 +65,13 @@ export class GrpcSession implements Disposable {
       held.collector = await Collector.start(held.scratch);
       const driver = options.driver ?? options.program;
       const executable = copyProgram(held.scratch, options.program);
-      const called = options.traceDownstream ? executable : fixture(driver);
+      const called = options.traceDownstream ? executable : fixture(options.called ?? driver);
       const tls = options.tls ?? false;
       held.downstream = await startServer(called, tls ? ['--tls'] : []);
       const scheme = tls ? 'https' : 'http';
       const address = (server: Server) => `${scheme}://127.0.0.1:${server.port}`;
       const relayed = ['--relay-after', RELAY_AFTER_MS, '--downstream', address(held.downstream)];
-      held.relay = await startServer(fixture(driver), relayed);
+      held.relay = await startServer(fixture('grpc14'), relayed);
       const args = ['--downstream', address(held.downstream), '--relay', address(held.relay)];
       const all = options.background ? [...args, '--background'] : args;
       const { program, runtime = 'multi' } = options;

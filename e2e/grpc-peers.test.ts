@@ -1,0 +1,46 @@
+import { test } from 'node:test';
+import type { GrpcLoad, GrpcRecord } from './support/grpc-load.ts';
+import { GrpcSession } from './support/grpc-session.ts';
+
+const METHODS = ['unary', 'down', 'up', 'both'];
+const of = (deed: string) => METHODS.map((method) => `${method}.${deed}`);
+
+/** grpc-go's server tells its own status of a call whose caller has left, its client its own deadline. */
+const SERVED: readonly GrpcLoad[] = [
+  { kinds: of('ok'), count: 10_000 },
+  { kinds: [...of('status'), 'down.late', 'both.late'], count: 6_000 },
+  { kinds: of('cancel'), count: 2_000 },
+  { kinds: ['down.leave', 'both.leave'], count: 2_000 },
+  { kinds: of('deadline'), count: 2_000 },
+  { kinds: of('panic'), count: 800 },
+];
+
+const CALLED: readonly GrpcLoad[] = [
+  { kinds: ['one', 'join', 'spawn', 'streams'].map((shape) => `unary.call:${shape}`), count: 10_000 },
+  { kinds: ['unary.call:status', 'unary.call:late'], count: 6_000 },
+  { kinds: ['select', 'timeout', 'leave', 'deadline'].map((shape) => `unary.call:${shape}`), count: 2_000 },
+];
+
+for (const program of ['grpc14', 'grpc12', 'grpc10'] as const) {
+  test(`${program} is called by grpc-go`, async (t) => {
+    using session = await GrpcSession.start({ program, driver: 'grpcgo', called: program });
+    await compare(t, session, SERVED);
+  });
+
+  test(`${program} calls grpc-go`, async (t) => {
+    using session = await GrpcSession.start({ program, called: 'grpcgo' });
+    await compare(t, session, CALLED);
+  });
+}
+
+async function compare(
+  t: { diagnostic: (text: string) => void },
+  session: GrpcSession,
+  runs: readonly GrpcLoad[],
+): Promise<void> {
+  const records: GrpcRecord[] = [];
+  for (const [index, run] of runs.entries())
+    records.push(...(await session.runLoad({ ...run, prefix: `r${index}` })));
+  const edges = session.compare(await session.finish(), records);
+  t.diagnostic(`${records.length} requests, edges ${JSON.stringify(edges)}`);
+}
