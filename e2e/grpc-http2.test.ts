@@ -67,9 +67,9 @@ interface Run {
   readonly concurrency?: number;
 }
 
+/** Not `select`: it resets streams before the server has accepted them, for which h2 closes the connection. */
 const ENDS: readonly Run[] = [
   { shapes: ['status'], count: 2_000 },
-  { shapes: ['select'], count: 2_000 },
   { shapes: ['redirect'], count: 2_000 },
   { shapes: ['refused'], count: 1_000 },
   { shapes: ['timeout'], count: 400, concurrency: 128 },
