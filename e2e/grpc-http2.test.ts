@@ -85,7 +85,9 @@ for (const program of CLIENTS) {
     });
     test(`${name}: HTTP/2 calls without a good answer end as they ended`, async (t) => {
       using session = await CallSession.start({ program, https });
-      await compareCalls(t, session, ENDS);
+      // The server refuses streams when so many are cancelled; hyper 0.14 sends those again, as spans of their own.
+      const select = program === 'client12h2' ? [{ shapes: ['select'], count: 2_000 }] : [];
+      await compareCalls(t, session, [...ENDS, ...select]);
     });
   }
 }

@@ -149,19 +149,21 @@ function compareCalls(
     return;
   }
   for (const span of spans) {
-    const judged = { ...call, end: tolerated(span, call, shape) };
+    const judged = { ...call, end: tolerated(span, call, shape, options) };
     for (const text of [...callProblems(span, judged, options), ...timeProblems(span, call, server)])
       say(text);
   }
 }
 
 /** The span's own end where it may be that one, else the call's. */
-function tolerated(span: Span, call: Call, shape: string): CallEnd {
+function tolerated(span: Span, call: Call, shape: string, options: TreeOptions): CallEnd {
   // Of calls with one allocation for their URL it can't be told whose response came; the agent must then say so.
   const unseen = span.attributes[END_REASON] === 'response_not_seen';
   if ((shape === 'twin' || shape === 'shareduri') && unseen) return { reason: 'response_not_seen' };
   // The task may connect for its pool at that moment: then nothing says that it was the name.
   if (shape === 'dns' && unseen) return { reason: 'response_not_seen' };
+  // Of HTTP/2 calls one connects, and others wait for it.
+  if (shape === 'refused' && options.version === '2' && unseen) return { reason: 'response_not_seen' };
   // After FIN the client still says good-bye in TLS, to which a server that is gone answers with RST.
   const reset = span.attributes['error.type'] === 'connection_reset';
   return shape === 'close' && call.url.startsWith('https:') && reset
