@@ -58,14 +58,19 @@ static __always_inline __u32 bit_index(__u64 bit) {
 
 // The caller needs to hear no more of this call than that its future is gone. The connection's thread and the
 // caller's meet here: the bit is never gone from both sets.
-static __always_inline void call_answered(__u64 process, const struct call_place *place) {
+static __always_inline void call_done(__u64 process, const struct call_place *place, int streamed) {
   if (!place->id || place->slot >= CALL_SLOTS) return;
   struct caller *c = caller_of(process, place->caller);
   if (!c) return;
   __u64 bit = 1ULL << place->slot;
   if (c->calls[place->slot & (CALL_SLOTS - 1)].id != place->id || !(c->open & bit)) return;
+  if (streamed) __sync_fetch_and_or(&c->streamed, bit);
   __sync_fetch_and_or(&c->answered, bit);
   __sync_fetch_and_and(&c->open, ~bit);
+}
+
+static __always_inline void call_answered(__u64 process, const struct call_place *place) {
+  call_done(process, place, 0);
 }
 
 static __always_inline void free_call(struct caller *c, __u64 bit) {
@@ -106,6 +111,7 @@ static __always_inline __u32 add_open_call(__u64 process, const struct client_ca
   c->calls[slot].unwritten = 0;
   if (channel) c->channels |= bit;
   else c->channels &= ~bit;
+  __sync_fetch_and_and(&c->streamed, ~bit);
   __sync_fetch_and_and(&c->answered, ~bit);
   __sync_fetch_and_or(&c->open, bit);
   return slot;

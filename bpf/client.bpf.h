@@ -553,7 +553,8 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
 // 1 when the future is of one of these calls.
 static __always_inline int call_ends(struct caller *c, struct scratch *s, __u64 process, __u64 task, __u8 state) {
   __u64 bit = call_of_future(c, s, state);
-  if (bit & c->open) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, state, task);
+  int late = c->given_up && c->streamed & bit; // its stream is reset next
+  if (bit & c->open || late) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, state, task);
   else if (bit) c->given_up = 0; // an error behind its response
   free_call(c, bit);
   return bit != 0;
@@ -566,7 +567,7 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
   __u64 task = current_task_id(target), own = caller_key(task);
   struct caller *c = caller_here(process, own);
   if (!c) return;
-  if (!c->open) { // any of them
+  if (!c->open && !(c->given_up && c->streamed & c->answered)) { // any of them
     free_call(c, lowest_bit(c->answered));
     c->given_up = 0;
     return;

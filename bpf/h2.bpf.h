@@ -358,27 +358,52 @@ static __always_inline int is_handed_over(const struct client_call *call, __u64 
 // By what the task that has just given h2 the request says, by the entries, by the texts of all but the header that
 // the channel has added.
 static __always_inline struct client_call *call_of_stream(struct scratch *s, const struct binary_layout *l,
-                                                          __u64 process) {
+                                                          __u64 process, __u64 path) {
   __u64 entries = frame_word(s, l->frame_entries), print = s->print_short | PRINT_MARK;
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   struct client_call *call = find_call(process, entries);
-  if (is_handed_over(call, entries)) {
-    if (t) t->sends = 0;
-    return call;
-  }
-  call = t && t->sends ? find_call(process, t->sends) : 0;
-  if (t) t->sends = 0;
+  if (is_handed_over(call, entries)) return call;
+  call = path ? find_call(process, path) : 0;
   if (call && (call->pending == PENDING_NONE || call->pending == PENDING_ENDED)) return call;
   call = find_call(process, print);
   return is_handed_over(call, print) ? call : 0;
 }
 
+// hyper's client sends a request again that no server has taken: the same path and entries.
+static __always_inline int is_sent_again(struct scratch *s, const struct binary_layout *l, const struct client_call *call,
+                                         __u64 path) {
+  __u64 entries = frame_word(s, l->frame_entries);
+  return call->pending == PENDING_DONE && call->entries == entries && call->path == path;
+}
+
+static __always_inline void sent_again(struct scratch *s, const struct client_call *call) {
+  struct event_stream *e = &s->stream;
+  if (!call->sampled) return;
+  e->header.flags |= FLAG_RESEND;
+  if (call->parent[0] | call->parent[1]) e->header.flags |= FLAG_HAS_PARENT;
+  __builtin_memcpy(e->trace_id, call->ids, 16);
+  random_bytes(e->span_id, 2);
+  __builtin_memcpy(e->parent_id, call->parent, 8);
+  e->trace_flags = call->trace_flags;
+  submit_stream(s);
+}
+
 // The stream's own records tell from here on how the call ends.
 static __always_inline void sent_request(struct scratch *s, const struct binary_layout *l, __u64 process) {
   struct event_stream *e = &s->stream;
-  struct client_call *call = call_of_stream(s, l, process);
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  __u64 path = t ? t->sends : 0;
+  if (t) t->sends = 0;
+  struct client_call *call = call_of_stream(s, l, process, path);
   e->header.kind = EVENT_STREAM_REQUEST;
   e->header.flags |= FLAG_CLIENT;
+  if (!call && path) {
+    struct client_call *before = find_call(process, path);
+    if (!before) before = find_call(process, frame_word(s, l->frame_entries));
+    if (before && is_sent_again(s, l, before, path)) {
+      sent_again(s, before);
+      return;
+    }
+  }
   if (!call || (call->pending == PENDING_ENDED && e->header.time_ns - call->since >= ENDED_NS)) {
     if (call) call->pending = PENDING_DONE; // its memory is another's
     unlinked_stream(e);
@@ -389,7 +414,7 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   call->pending = PENDING_DONE;
   if (ended) return;
   if (call->parent[0] | call->parent[1]) e->header.flags |= FLAG_HAS_PARENT;
-  call_answered(process, &call->place);
+  call_done(process, &call->place, 1);
   e->call = call->place.id;
   __builtin_memcpy(e->trace_id, call->ids, 24); // the span id is next to it
   __builtin_memcpy(e->parent_id, call->parent, 8);

@@ -230,6 +230,7 @@ struct caller {
   __u64 open; // by bit: waiting for their response
   __u64 answered;
   __u64 channels; // of both: to gRPC channels
+  __u64 streamed; // of those answered: carried by streams, which tell more
   struct open_call calls[CALL_SLOTS];
   __u16 connects;
   __u16 established;

@@ -281,7 +281,10 @@ class Agent implements AsyncDisposable {
       clientRequest: (event) => clients.request(event),
       clientResponse: (event) => clients.response(event),
       clientClosed: (event) => clients.closed(event),
-      callEnd: (event) => clients.callEnd(event),
+      callEnd: (event) => {
+        clients.callEnd(event);
+        streams.callEnd(event);
+      },
       stream: (event) => streams.stream(event),
       exec: (event) => this.#processes.onExec(event.pid),
       exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), EXIT_DELAY_MS).unref(),

@@ -52,6 +52,8 @@ const STATUS_NOT_SEEN = unset('status_not_seen');
 export const PROCESS_EXIT = failure('process_exit', 'process_exit', 'the process ended before the answer');
 export const AGENT_TIMEOUT = failure('timeout', 'timeout', 'no response within the time limit of the agent');
 
+const GIVEN_UP = failure('timeout', 'timeout', 'the client gave up waiting for the response');
+
 /** Of an HTTP response. SEMCONV "Status": 4xx is an error for clients. */
 export function httpEnd({ server, panicAt }: OpenStream, status: number): StreamEnd {
   const failed = status >= (server ? 500 : 400);
@@ -85,6 +87,7 @@ function withStatus(open: OpenStream, rpcStatus: string, message: string | undef
 export function resetEnd(open: OpenStream, { local, reason, timeNs }: StreamEvent): StreamEnd {
   const name = reasonName(reason);
   const cancelled = reason === CANCEL && (open.rpc || (local && !open.server));
+  if (cancelled && open.givenUpNs !== 0) return GIVEN_UP;
   const late = open.rpc && cancelled && !open.server && isLate(open, timeNs);
   const why = late ? 'timeout' : cancelled ? 'cancelled' : 'reset';
   if (open.panicAt > 0) {

@@ -1,4 +1,4 @@
-import type { EventHeader, StreamEvent } from '../events/events.ts';
+import type { CallEndEvent, EventHeader, StreamEvent } from '../events/events.ts';
 import { EVENT_KIND } from '../events/layout.ts';
 import type { OpenRequest } from './client-request.ts';
 import { isGrpc } from './grpc.ts';
@@ -75,6 +75,8 @@ export class StreamSpans {
   readonly #options: StreamSpanOptions;
   readonly #table = new StreamTable<OpenStream>();
   readonly #panics = new Panics();
+  /** HTTP requests by number of their call. */
+  readonly #byCall = new Map<number, OpenStream>();
   /** Whose sockets are closed, with streams that are open. */
   readonly #closing = new Set<StreamConnection>();
 
@@ -90,6 +92,12 @@ export class StreamSpans {
     if (event.kind === EVENT_KIND.STREAM_REQUEST) this.#request(event);
     else if (event.kind === EVENT_KIND.STREAMS_CLOSED) this.#closed(event);
     else this.#progress(event);
+  }
+
+  /** A caller that gives up is told before its stream is reset. */
+  callEnd(event: CallEndEvent): void {
+    const open = event.givenUp ? this.#byCall.get(event.connection) : undefined;
+    if (open) open.givenUpNs = event.timeNs;
   }
 
   panic(event: EventHeader): void {
@@ -135,7 +143,9 @@ export class StreamSpans {
     const rpc = call?.channel === true || isGrpc(headerOf(event, 'content-type'));
     const scope = rpc ? context.rpcScope : (call?.scope ?? context.streamScope);
     const place = { connection, rpc, process: context.process, scope };
-    this.#table.add(openStream(event, place, streamHead(event, this.#captureOf(event, rpc)), call));
+    const open = openStream(event, place, streamHead(event, this.#captureOf(event, rpc)), call);
+    this.#table.add(open);
+    if (open.call !== 0 && !rpc) this.#byCall.set(open.call, open);
   }
 
   #captureOf({ client }: StreamEvent, rpc: boolean): Capture {
@@ -152,7 +162,7 @@ export class StreamSpans {
     open.peerPort ||= event.peerPort;
     if (event.kind === EVENT_KIND.STREAM_RESET) {
       open.panicAt = this.#panicOf(open, event);
-      this.#end(open, event.timeNs, resetEnd(open, event), NO_ANSWER);
+      this.#end(open, open.givenUpNs || event.timeNs, resetEnd(open, event), NO_ANSWER);
     } else if (event.client !== open.server) {
       this.#answered(open, event); // else these are the request's trailers
     }
@@ -216,6 +226,7 @@ export class StreamSpans {
 
   #end(open: OpenStream, timeNs: number, end: StreamEnd, answer: Answer): void {
     this.#table.take(open);
+    if (open.call !== 0) this.#byCall.delete(open.call);
     if (open.cut) this.losses.cutUrls++;
     this.#options.emit(streamRecord(open, timeNs, end, answer, this.#options));
   }

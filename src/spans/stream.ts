@@ -38,6 +38,10 @@ export interface OpenStream extends Placed, Caller {
   peerAddress: string | undefined;
   peerPort: number;
   panicAt: number;
+  /** When its caller has given up waiting, 0 while it hasn't. */
+  givenUpNs: number;
+  /** Number of its call, 0 when unknown. */
+  readonly call: number;
 }
 
 export interface StreamPlace {
@@ -85,6 +89,8 @@ export function openStream(
     peerAddress: event.peerAddress,
     peerPort: event.peerPort,
     panicAt: 0,
+    givenUpNs: 0,
+    call: event.call,
   };
 }
 
