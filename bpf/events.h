@@ -295,8 +295,7 @@ struct binary_layout {
   // h2: frame::Headers
   __u16 frame_entries;
   __u16 frame_entries_length;
-  __u16 frame_method; // tag; beyond 10: none
-  __u16 frame_method_text; // an allocated extension's: pointer, length 8 bytes behind it; an inline one's is not read
+  __u16 frame_method; // tag; of a short extension its text is behind it
   __u16 frame_scheme; // pointer of the text, length 8 bytes behind it, of these four
   __u16 frame_authority;
   __u16 frame_path;
@@ -309,7 +308,7 @@ struct binary_layout {
   __u16 streams_inner;   // pointer of the lock
   __u16 inner_store;     // from the lock to the store
   __u16 go_away_last_id;
-  __u16 unused[2];
+  __u16 unused[3];
   __u64 standard_headers[2]; // by number: which are wanted
 };
 _Static_assert(sizeof(struct binary_layout) == 112, "ABI");

@@ -1,4 +1,5 @@
 import { LOG_LEVELS, type LogLevel } from './base/log.ts';
+import { RPC_OPT_INS, type RpcOptIn } from './base/rpc-keys.ts';
 import { type OtlpFlags, readOtlp } from './config/otlp.ts';
 import {
   boolean,
@@ -21,7 +22,6 @@ import {
   type SpanLimits,
 } from './export/settings.ts';
 import { TIERS, type Tier } from './plan/plan.ts';
-import { RPC_OPT_INS, type RpcOptIn } from './spans/rpc-keys.ts';
 
 /** Everything a user can set. Variables are listed in docs/configuration.md. */
 export interface Config extends ExportSettings {

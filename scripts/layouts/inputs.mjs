@@ -93,8 +93,6 @@ const h2Members = {
   frameEntries: frame('fields', ...ENTRIES.slice(1), 'ptr'),
   frameEntriesLength: frame('fields', 'entries', 'len'),
   frameMethod: pseudo('method', '#'),
-  frameMethodText: pseudo('method', '~alloc::boxed::Box<[u8], alloc::alloc::Global>', 'data_ptr'),
-  frameMethodTextLength: pseudo('method', '~alloc::boxed::Box<[u8], alloc::alloc::Global>', 'length'),
   frameScheme: pseudo('scheme', BYTES, 'ptr'),
   frameSchemeLength: pseudo('scheme', BYTES, 'len'),
   frameSchemePresent: pseudo('scheme', '#'),

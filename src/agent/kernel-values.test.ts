@@ -118,7 +118,6 @@ const streamLayout = {
   frameEntries: 6,
   frameEntriesLength: 7,
   frameMethod: 8,
-  frameMethodText: 9,
   frameScheme: 10,
   frameAuthority: 11,
   framePath: 12,

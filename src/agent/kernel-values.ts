@@ -169,7 +169,6 @@ const STREAM_MEMBERS = [
   'frameEntries',
   'frameEntriesLength',
   'frameMethod',
-  'frameMethodText',
   'frameScheme',
   'frameAuthority',
   'framePath',

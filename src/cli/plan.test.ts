@@ -34,7 +34,7 @@ test('the text says what a user gets, the sites, and the layouts', async () => {
   assert.match(text, /^ {2}HTTPS server spans: yes, from probes in the program \(rustls is linked/m);
   assert.match(
     text,
-    /^Probe sites: 15\n {2}hyper\.server\.parse {2}0x[0-9a-f]+ {2}push rbp {2}\(emulated\)$/m,
+    /^Probe sites: 22\n {2}hyper\.server\.parse {2}0x[0-9a-f]+ {2}push rbp {2}\(emulated\)$/m,
   );
   assert.match(text, /^ {2}HTTP\/2 and gRPC server spans: yes, from probes in the program \(h2 gives/m);
   assert.match(text, /^ {2}h2: entrySize 104, /m);

@@ -329,18 +329,17 @@ export const binaryLayout = {
   frameEntries: 62, // __u16
   frameEntriesLength: 64, // __u16
   frameMethod: 66, // __u16
-  frameMethodText: 68, // __u16
-  frameScheme: 70, // __u16
-  frameAuthority: 72, // __u16
-  framePath: 74, // __u16
-  frameProtocol: 76, // __u16
-  frameTextPresent: 78, // __u16
-  frameStatus: 80, // __u16
-  streamStore: 82, // __u16
-  streamId: 84, // __u16
-  streamsInner: 86, // __u16
-  innerStore: 88, // __u16
-  goAwayLastId: 90, // __u16
-  unused: 92, // __u16[2]
+  frameScheme: 68, // __u16
+  frameAuthority: 70, // __u16
+  framePath: 72, // __u16
+  frameProtocol: 74, // __u16
+  frameTextPresent: 76, // __u16
+  frameStatus: 78, // __u16
+  streamStore: 80, // __u16
+  streamId: 82, // __u16
+  streamsInner: 84, // __u16
+  innerStore: 86, // __u16
+  goAwayLastId: 88, // __u16
+  unused: 90, // __u16[3]
   standardHeaders: 96, // __u64[2]
 } as const;

@@ -13,7 +13,7 @@ import {
   ATTR_RPC_RESPONSE_STATUS_CODE,
   ATTR_RPC_STATUS_CODE,
   ATTR_RPC_SYSTEM_NAME,
-} from '../spans/rpc-keys.ts';
+} from '../base/rpc-keys.ts';
 import type { AttributeValue, SpanRecord } from '../spans/span.ts';
 import { spanIdHex, traceIdHex } from './span-ids.ts';
 

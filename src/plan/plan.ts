@@ -128,7 +128,6 @@ export interface StreamLayout {
   readonly frameEntries: number;
   readonly frameEntriesLength: number;
   readonly frameMethod: number;
-  readonly frameMethodText: number;
   readonly frameScheme: number;
   readonly frameAuthority: number;
   readonly framePath: number;

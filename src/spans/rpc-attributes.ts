@@ -6,10 +6,10 @@ import {
   ATTR_SERVER_PORT,
 } from '@opentelemetry/semantic-conventions';
 import { type AttributeKey, attributeKey } from '../base/attribute-key.ts';
+import { ATTR_RPC_METHOD, ATTR_RPC_REQUEST_METADATA, ATTR_RPC_SYSTEM_NAME } from '../base/rpc-keys.ts';
 import type { Headers } from './client-attributes.ts';
 import { type ClientTarget, defaultPort, serverOf } from './client-url.ts';
 import { methodOfPath } from './grpc.ts';
-import { ATTR_RPC_METHOD, ATTR_RPC_REQUEST_METADATA, ATTR_RPC_SYSTEM_NAME } from './rpc-keys.ts';
 import { type Attributes, pushHeaders } from './server-attributes.ts';
 
 const SYSTEM = attributeKey(ATTR_RPC_SYSTEM_NAME);

@@ -12,7 +12,6 @@ const LAYOUT = {
   frameEntries: 0x20,
   frameEntriesLength: 0x28,
   frameMethod: 0x109,
-  frameMethodText: 0x110,
   frameScheme: 0x80,
   frameAuthority: 0xa0,
   framePath: 0xc0,
@@ -110,7 +109,6 @@ function frameBytes(options: FrameOptions, texts: Texts): Buffer {
   }
   bytes.writeUInt16LE(status, at.frameStatus);
   bytes.writeUInt8(typeof method === 'string' ? EXTENSION : method, at.frameMethod);
-  if (typeof method === 'string') writeText(bytes, at.frameMethodText, texts.add(method));
   return bytes;
 }
 

@@ -46,7 +46,6 @@ const layoutOf = (row: Row): FrameLayout & Pick<FoundStreamLayout, 'refStore'> =
   frameEntries: row.frameEntries,
   frameEntriesLength: row.frameEntriesLength,
   frameMethod: row.frameMethod,
-  frameMethodText: row.frameMethodText,
   frameScheme: row.frameScheme,
   frameAuthority: row.frameAuthority,
   framePath: row.framePath,
