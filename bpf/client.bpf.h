@@ -474,26 +474,35 @@ static long search_word(__u32 index, struct path_search *p) {
   return 1;
 }
 
-struct future_search {
-  struct scratch *s;
-  struct caller *c;
-  __u64 first; // word of the future
+struct nearest {
+  __u64 word; // of the future
   __u64 holds; // calls whose path is there
 };
 
-// The future holds its URI to the end: the pointer of the path tells whose it is. What is read may reach into
-// the next future of the same task: its own path comes first.
-static long search_call(__u32 index, struct future_search *f) {
-  __u64 bit = 1ULL << (index & (CALL_SLOTS - 1));
-  if (!((f->c->open | f->c->answered) & bit)) return 0;
-  struct path_search p = {.s = f->s, .path = f->c->calls[index & (CALL_SLOTS - 1)].path, .found = NOT_FOUND};
-  bpf_loop(f->first + 1, search_word, &p, 0);
-  if (p.found < f->first) {
-    f->first = p.found;
-    f->holds = bit;
-  } else if (p.found == f->first) {
-    f->holds |= bit;
+struct future_search {
+  struct scratch *s;
+  struct caller *c;
+  struct nearest open;
+  struct nearest answered;
+};
+
+static __always_inline void search_path(struct future_search *f, struct nearest *n, __u64 path, __u64 bit) {
+  struct path_search p = {.s = f->s, .path = path, .found = NOT_FOUND};
+  bpf_loop(n->word + 1, search_word, &p, 0);
+  if (p.found < n->word) {
+    n->word = p.found;
+    n->holds = bit;
+  } else if (p.found == n->word) {
+    n->holds |= bit;
   }
+}
+
+// The future holds its URI to the end: the pointer of the path tells whose it is. What is read may reach into
+// the next future of the same task, whose path comes behind its own, and hold what was moved away or freed.
+static long search_call(__u32 index, struct future_search *f) {
+  __u64 bit = 1ULL << (index & (CALL_SLOTS - 1)), path = f->c->calls[index & (CALL_SLOTS - 1)].path;
+  if (f->c->open & bit) search_path(f, &f->open, path, bit);
+  else if (f->c->answered & bit) search_path(f, &f->answered, path, bit);
   return 0;
 }
 
@@ -506,14 +515,16 @@ static __always_inline int read_future(struct scratch *s, __u64 future) {
   return 0;
 }
 
-// Bit of the call that the future is of. Of calls with the same URI one that is answered has most likely
-// returned, and one that is not has not.
+#define LAST_WORD (FUTURE_BYTES / 8 - 1)
+
+// Bit of the call that the future is of. One that has returned is most likely an answered call's, and one that has not
+// is not.
 static __always_inline __u64 call_of_future(struct caller *c, struct scratch *s, __u8 state) {
-  struct future_search f = {.s = s, .c = c, .first = FUTURE_BYTES / 8 - 1};
+  struct future_search f = {.s = s, .c = c, .open.word = LAST_WORD, .answered.word = LAST_WORD};
   bpf_loop(CALL_SLOTS, search_call, &f, 0);
-  __u64 first = state == FUTURE_RETURNED ? f.holds & c->answered : f.holds & c->open;
-  if (!first && c->crowded && state == FUTURE_RETURNED) return 0; // rather the neighbour's path than its own
-  return lowest_bit(first ? first : f.holds);
+  __u64 first = state == FUTURE_RETURNED ? f.answered.holds : f.open.holds;
+  if (!first && c->crowded && state == FUTURE_RETURNED) return 0; // rather another call's path than its own
+  return lowest_bit(first ? first : f.open.holds | f.answered.holds);
 }
 
 #define STATE_UNKNOWN 0xffff

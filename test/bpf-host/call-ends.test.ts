@@ -127,6 +127,14 @@ ends(
   ],
 );
 ends(
+  'nor is what a future has moved away: its place may be the path of the next call',
+  [
+    ...[...call(1), ...written(1), ...responded(), ...call(2), ...drop(1, 'returned', { stale: 2 })],
+    ...drop(2, 'waiting'),
+  ],
+  [CALL(1), '#2 => 0 call 1', '#2 <= 0 200 call 1', CALL(2), 'end 2 suspended'],
+);
+ends(
   'its memory is another call’s before its caller hears that it failed',
   [
     ...[...call(1), connecting(5), connected(5), inTask(8), ...call(2, { entriesOf: 1 }), inTask(7)],

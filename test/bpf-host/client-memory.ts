@@ -199,14 +199,17 @@ export interface DropOptions extends CallOptions {
   readonly stateAt?: number;
   /** Number of the call whose future lies behind. */
   readonly next?: number;
+  /** Number of the call whose path is at a place before its own that is not in use any more. */
+  readonly stale?: number;
 }
 
 /** The future of a call is dropped. */
 export function drop(id: number, state: keyof typeof STATES, options: DropOptions = {}): string[] {
-  const { at = 0x128, size = 0x600, stateAt = FUTURE_STATE, next } = options;
+  const { at = 0x128, size = 0x600, stateAt = FUTURE_STATE, next, stale } = options;
   const future = structure(size, [
     [at, pathAt(id, options)],
     ...(next === undefined ? [] : [[at + 0x200, pathAt(next, {})] as const]),
+    ...(stale === undefined ? [] : [[at - 0x80, pathAt(stale, {})] as const]),
   ]);
   future.set([STATES[state]], FUTURE_STATE);
   const rdi = place(id, 6);
