@@ -11,11 +11,16 @@ static __always_inline __u64 caller_key(__u64 task) {
 // A fresh entry is copied from here: it is too large for the stack.
 static const struct task_connection NO_REQUESTS = {};
 
-static __always_inline void put_context(struct context *c, const struct event_request *r) {
-  __builtin_memcpy(c->ids, r->trace_id, 24); // the span id is next to it
-  c->flags = r->trace_flags;
+// Of a request's span: `ids` are trace and span id, next to each other.
+static __always_inline void set_context(struct context *c, const __u8 *ids, __u8 flags) {
+  __builtin_memcpy(c->ids, ids, 24);
+  c->flags = flags;
   c->known = 1;
   c->handed = c->grpc = 0;
+}
+
+static __always_inline void put_context(struct context *c, const struct event_request *r) {
+  set_context(c, r->trace_id, r->trace_flags);
 }
 
 // A request of this connection begins in this task; its ids are in the record.

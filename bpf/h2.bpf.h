@@ -31,11 +31,8 @@ static __always_inline __u64 stream_argument(struct pt_regs *ctx) {
 }
 
 // store::Ptr: not 0 when it can't be read.
-static __always_inline int read_stream(const struct binary_layout *l, __u64 pointer, __u64 process,
-                                       struct stream_key *key) {
+static __always_inline int read_stream(const struct binary_layout *l, __u64 pointer, struct stream_key *key) {
   __u64 words[2];
-  key->process = process;
-  key->unused = 0;
   if (bpf_probe_read_user(words, 16, (void *)pointer)) {
     count(COUNTER_READ_FAILED);
     return 1;
@@ -54,6 +51,34 @@ static __always_inline __u64 store_of(const struct binary_layout *l, __u64 strea
     return 0;
   }
   return lock + l->inner_store;
+}
+
+// What a probe's function works on.
+struct hit {
+  struct target *target;
+  struct binary_layout *l;
+  struct stream_key key;
+};
+
+// These three: 0 when the process is not traced with any of `flags`, or memory can't be read.
+static __always_inline int hit_target(struct pt_regs *ctx, __u32 flags, struct hit *h) {
+  __builtin_memset(&h->key, 0, sizeof h->key);
+  h->target = current_target(&h->key.process);
+  if (!h->target || !(h->target->flags & flags)) return 0;
+  h->l = layout_of(ctx);
+  if (!h->l) return 0;
+  return 1;
+}
+
+static __always_inline int hit_stream(struct pt_regs *ctx, __u32 flags, struct hit *h) {
+  if (!hit_target(ctx, flags, h)) return 0;
+  return !read_stream(h->l, stream_argument(ctx), &h->key);
+}
+
+static __always_inline int hit_connection(struct pt_regs *ctx, __u32 flags, struct hit *h) {
+  if (!hit_target(ctx, flags, h)) return 0;
+  h->key.store = store_of(h->l, stream_argument(ctx));
+  return h->key.store != 0;
 }
 
 // ---- headers ----
@@ -193,12 +218,31 @@ static __always_inline void submit_stream(struct scratch *s) {
   submit(&s->stream, sizeof s->stream + size);
 }
 
+// The record of what a frame says, to be submitted and given back; 0 when it can't be read. `pseudo`: with pseudo
+// headers.
+static __always_inline struct scratch *take_frame(struct pt_regs *ctx, const struct hit *h, __u16 kind, int pseudo) {
+  struct scratch *s = scratch_take();
+  if (!s) return 0;
+  s->pointer = frame_argument(ctx);
+  s->pseudo = pseudo;
+  if (!copy_fields(s, h->l)) {
+    scratch_give(s);
+    return 0;
+  }
+  struct event_stream *e = begin_stream(s, kind, &h->key, current_task_id(h->target));
+  if (pseudo) {
+    e->status = frame_half(s, h->l->frame_status);
+    e->method = frame_byte(s, h->l->frame_method);
+  }
+  return s;
+}
+
 // What this thread has read last from a socket was this connection's: its task reads and decodes in one go.
-static __always_inline struct thread *put_peer(struct event_stream *e, __u64 task) {
+static __always_inline void put_peer(struct event_stream *e, __u64 task) {
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
-  if (!t) return 0;
+  if (!t) return;
   t->accepts.known = 0; // whatever this task makes from here on is not for the last stream it has accepted
-  if (!t->connection || t->task != task) return t;
+  if (!t->connection || t->task != task) return;
   e->socket = t->connection;
   if (t->tls) e->header.flags |= FLAG_TLS;
   e->family = t->addresses.family;
@@ -206,17 +250,9 @@ static __always_inline struct thread *put_peer(struct event_stream *e, __u64 tas
   e->peer_port = t->addresses.peer_port;
   __builtin_memcpy(e->local_address, t->addresses.local, 16);
   __builtin_memcpy(e->peer_address, t->addresses.peer, 16);
-  return t;
 }
 
 // ---- what a server receives, and a client ----
-
-static __always_inline void stream_context(struct context *c, const struct event_stream *e) {
-  __builtin_memcpy(c->ids, e->trace_id, 24); // the span id is next to it
-  c->flags = e->trace_flags;
-  c->known = 1;
-  c->handed = 0;
-}
 
 // One number for both, which is no connection's: those are counted from 1.
 static __always_inline __u64 stream_number(const struct stream_key *key) { return key->store << 16 ^ key->id; }
@@ -230,7 +266,7 @@ static __always_inline void received_request(struct scratch *s, struct target *t
   }
   if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
-    stream_context(&c, e);
+    set_context(&c, e->trace_id, e->trace_flags);
     c.grpc = s->grpc;
     if (bpf_map_update_elem(&streams, key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
   }
@@ -241,48 +277,28 @@ static __always_inline void received_request(struct scratch *s, struct target *t
 
 // h2 reads the frame next: request headers have a method and no status, response headers a status.
 static __always_inline void recv_headers(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
-  struct scratch *s = scratch_take();
+  struct hit h;
+  if (!hit_stream(ctx, STREAMS, &h)) return;
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, 1);
   if (!s) return;
-  __u64 task = current_task_id(target);
-  s->pointer = frame_argument(ctx);
-  s->pseudo = 1;
-  if (copy_fields(s, l)) {
-    struct event_stream *e = begin_stream(s, EVENT_STREAM_RESPONSE, &key, task);
-    e->status = frame_half(s, l->frame_status);
-    e->method = frame_byte(s, l->frame_method);
-    put_peer(e, task);
-    if (!e->status) {
-      if (target->flags & TARGET_STREAMS) received_request(s, target, &key);
-    } else if (!INTERIM(e->status) && target->flags & TARGET_CLIENT_STREAMS) {
-      e->header.flags |= FLAG_CLIENT;
-      submit_stream(s);
-    }
+  struct event_stream *e = &s->stream;
+  put_peer(e, e->header.task);
+  if (!e->status) {
+    if (h.target->flags & TARGET_STREAMS) received_request(s, h.target, &h.key);
+  } else if (!INTERIM(e->status) && h.target->flags & TARGET_CLIENT_STREAMS) {
+    e->header.flags |= FLAG_CLIENT;
+    submit_stream(s);
   }
   scratch_give(s);
 }
 
 static __always_inline void recv_trailers(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
-  struct scratch *s = scratch_take();
+  struct hit h;
+  if (!hit_stream(ctx, TARGET_CLIENT_STREAMS, &h)) return;
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, 0);
   if (!s) return;
-  s->pointer = frame_argument(ctx);
-  s->pseudo = 0;
-  if (copy_fields(s, l)) {
-    struct event_stream *e = begin_stream(s, EVENT_STREAM_TRAILERS, &key, current_task_id(target));
-    e->header.flags |= FLAG_CLIENT;
-    submit_stream(s);
-  }
+  s->stream.header.flags |= FLAG_CLIENT;
+  submit_stream(s);
   scratch_give(s);
 }
 
@@ -298,25 +314,21 @@ static __always_inline void begin_routes(__u64 process, const struct thread *t) 
 
 // hyper takes the request and makes the task that handles it, in one go.
 static __always_inline void take_request(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & (TARGET_CONTEXTS | TARGET_ROUTES))) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
+  struct hit h;
+  if (!hit_stream(ctx, TARGET_CONTEXTS | TARGET_ROUTES, &h)) return;
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
     return;
   }
   t->accepts.known = 0;
-  struct context *c = bpf_map_lookup_elem(&streams, &key);
+  struct context *c = bpf_map_lookup_elem(&streams, &h.key);
   if (!c) return; // not sampled, or older than the agent
   t->accepts = *c;
-  t->accepting = current_task_id(target);
-  t->accepted = stream_number(&key);
-  bpf_map_delete_elem(&streams, &key);
-  if (target->flags & TARGET_ROUTES && !t->accepts.grpc) begin_routes(process, t);
+  t->accepting = current_task_id(h.target);
+  t->accepted = stream_number(&h.key);
+  bpf_map_delete_elem(&streams, &h.key);
+  if (h.target->flags & TARGET_ROUTES && !t->accepts.grpc) begin_routes(h.key.process, t);
 }
 
 // ---- what a server answers, and a client asks ----
@@ -424,133 +436,86 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
 
 // hyper's client hands the whole request to h2, which copies its path and makes the stream, in one go.
 static __always_inline void send_request(struct pt_regs *ctx) {
-  __u64 process, path = 0;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
-  struct binary_layout *l = layout_of(ctx);
-  struct thread *t =
-      l ? bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE) : 0;
+  struct hit h;
+  __u64 path = 0;
+  if (!hit_target(ctx, TARGET_CLIENT_STREAMS, &h)) return;
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) return;
   t->sends = 0;
-  if (bpf_probe_read_user(&path, 8, (void *)(frame_argument(ctx) + l->request_path))) count(COUNTER_READ_FAILED);
+  if (bpf_probe_read_user(&path, 8, (void *)(frame_argument(ctx) + h.l->request_path))) count(COUNTER_READ_FAILED);
   else t->sends = path;
 }
 
 static __always_inline void send_headers(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
-  struct scratch *s = scratch_take();
+  struct hit h;
+  if (!hit_stream(ctx, STREAMS, &h)) return;
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, 1);
   if (!s) return;
-  __u64 task = current_task_id(target);
-  s->pointer = frame_argument(ctx);
-  s->pseudo = 1;
-  if (copy_fields(s, l)) {
-    struct event_stream *e = begin_stream(s, EVENT_STREAM_RESPONSE, &key, task);
-    e->status = frame_half(s, l->frame_status);
-    e->method = frame_byte(s, l->frame_method);
-    if (!e->status) {
-      if (target->flags & TARGET_CLIENT_STREAMS) sent_request(s, l, process);
-    } else if (!INTERIM(e->status) && target->flags & TARGET_STREAMS) {
-      if (target->flags & TARGET_ROUTES) put_routes(s, &key, task);
-      submit_stream(s);
-    }
-  }
-  scratch_give(s);
-}
-
-static __always_inline void send_trailers(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & TARGET_STREAMS)) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
-  key.store += offset_of(ctx); // StreamRef: it points to the lock
-  struct scratch *s = scratch_take();
-  if (!s) return;
-  s->pointer = frame_argument(ctx);
-  s->pseudo = 0;
-  if (copy_fields(s, l)) {
-    begin_stream(s, EVENT_STREAM_TRAILERS, &key, current_task_id(target));
+  struct event_stream *e = &s->stream;
+  if (!e->status) {
+    if (h.target->flags & TARGET_CLIENT_STREAMS) sent_request(s, h.l, h.key.process);
+  } else if (!INTERIM(e->status) && h.target->flags & TARGET_STREAMS) {
+    if (h.target->flags & TARGET_ROUTES) put_routes(s, &h.key, e->header.task);
     submit_stream(s);
   }
   scratch_give(s);
 }
 
+static __always_inline void send_trailers(struct pt_regs *ctx) {
+  struct hit h;
+  if (!hit_stream(ctx, TARGET_STREAMS, &h)) return;
+  h.key.store += offset_of(ctx); // StreamRef: it points to the lock
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, 0);
+  if (!s) return;
+  submit_stream(s);
+  scratch_give(s);
+}
+
 // ---- ends ----
 
-static __always_inline void emit_stream_end(struct scratch *s, const struct target *target, __u16 kind,
-                                            const struct stream_key *key, __u16 flags, __u32 reason) {
-  struct event_stream *e = begin_stream(s, kind, key, current_task_id(target));
+static __always_inline void emit_stream_end(const struct hit *h, __u16 kind, __u16 flags, __u32 reason) {
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  struct event_stream *e = begin_stream(s, kind, &h->key, current_task_id(h->target));
   e->header.flags = flags;
   e->reason = reason;
   s->fields = s->cut = 0;
   submit_stream(s);
+  scratch_give(s);
 }
 
-static __always_inline void stream_end(struct pt_regs *ctx, __u16 kind, __u16 flags) {
-  __u64 process;
-  struct stream_key key = {};
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l) return;
-  __u64 frame = frame_argument(ctx), stream = stream_argument(ctx);
-  __u32 reason = 0;
-  if (kind == EVENT_STREAMS_CLOSED || flags != FLAG_LOCAL) {
-    key.store = store_of(l, stream);
-    key.process = process;
-    if (!key.store) return;
-  } else if (read_stream(l, stream, process, &key)) {
-    return;
-  }
-  if (kind == EVENT_STREAM_RESET && flags != FLAG_LOCAL) {
-    key.id = frame; // frame::Reset in two registers
-    reason = ctx->cx;
-  } else if (kind == EVENT_STREAM_RESET) {
-    reason = frame;
-  }
-  struct scratch *s = scratch_take();
-  if (!s) return;
-  emit_stream_end(s, target, kind, &key, flags, reason);
-  scratch_give(s);
+static __always_inline void send_reset(struct pt_regs *ctx) {
+  struct hit h;
+  if (hit_stream(ctx, STREAMS, &h)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, frame_argument(ctx));
 }
 
 // Any reset of its own; one that was asked for was told before, with its reason.
 static __always_inline void stream_cancel(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key;
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l || read_stream(l, stream_argument(ctx), process, &key)) return;
-  struct scratch *s = scratch_take();
-  if (!s) return;
-  emit_stream_end(s, target, EVENT_STREAM_RESET, &key, FLAG_LOCAL, H2_CANCEL);
-  scratch_give(s);
+  struct hit h;
+  if (hit_stream(ctx, STREAMS, &h)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, H2_CANCEL);
+}
+
+static __always_inline void recv_reset(struct pt_regs *ctx) {
+  struct hit h;
+  if (!hit_connection(ctx, STREAMS, &h)) return;
+  h.key.id = frame_argument(ctx); // frame::Reset in two registers
+  emit_stream_end(&h, EVENT_STREAM_RESET, 0, ctx->cx);
+}
+
+static __always_inline void connection_closed(struct pt_regs *ctx) {
+  struct hit h;
+  if (hit_connection(ctx, STREAMS, &h)) emit_stream_end(&h, EVENT_STREAMS_CLOSED, 0, 0);
 }
 
 // Streams above the last one that the peer has taken are lost.
 static __always_inline void go_away(struct pt_regs *ctx) {
-  __u64 process;
-  struct stream_key key = {};
-  struct target *target = current_target(&process);
-  if (!target || !(target->flags & TARGET_CLIENT_STREAMS)) return;
-  struct binary_layout *l = layout_of(ctx);
-  if (!l) return;
-  if (bpf_probe_read_user(&key.id, 4, (void *)(frame_argument(ctx) + l->go_away_last_id))) {
+  struct hit h;
+  if (!hit_connection(ctx, TARGET_CLIENT_STREAMS, &h)) return;
+  if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
     count(COUNTER_READ_FAILED);
     return;
   }
-  key.store = store_of(l, stream_argument(ctx));
-  struct scratch *s = key.store ? scratch_take() : 0;
-  if (!s) return;
-  emit_stream_end(s, target, EVENT_STREAMS_CLOSED, &key, FLAG_CLIENT, 0);
-  scratch_give(s);
+  emit_stream_end(&h, EVENT_STREAMS_CLOSED, FLAG_CLIENT, 0);
 }
 
 GUARDED(h2_recv_headers, recv_headers(ctx))
@@ -559,8 +524,8 @@ GUARDED(h2_take_request, take_request(ctx))
 GUARDED(h2_send_request, send_request(ctx))
 GUARDED(h2_send_headers, send_headers(ctx))
 GUARDED(h2_send_trailers, send_trailers(ctx))
-GUARDED(h2_send_reset, stream_end(ctx, EVENT_STREAM_RESET, FLAG_LOCAL))
-GUARDED(h2_recv_reset, stream_end(ctx, EVENT_STREAM_RESET, 0))
+GUARDED(h2_send_reset, send_reset(ctx))
+GUARDED(h2_recv_reset, recv_reset(ctx))
 GUARDED(h2_cancel, stream_cancel(ctx))
-GUARDED(h2_closed, stream_end(ctx, EVENT_STREAMS_CLOSED, 0))
+GUARDED(h2_closed, connection_closed(ctx))
 GUARDED(h2_go_away, go_away(ctx))
