@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { differences, expectedRoute, expectedSpan, timeDifferences, traceDifferences } from './expect.ts';
+import {
+  differences,
+  expectedRoute,
+  expectedSpan,
+  latenessProblems,
+  timeDifferences,
+  traceDifferences,
+} from './expect.ts';
 import type { LoadRecord } from './load.ts';
 import type { Span } from './otlp.ts';
 import type { Target } from './target.ts';
@@ -33,13 +40,15 @@ export function spanProblems(
   target: Target,
 ): string[] {
   const byId = spansById(spans);
+  const pairs: (readonly [Span, LoadRecord])[] = [];
   const problems = records.flatMap((record) => {
     const own = byId.get(record.id) ?? [];
     byId.delete(record.id);
+    for (const span of own) pairs.push([span, record]);
     return recordProblems(own, record, target);
   });
   for (const span of [...byId.values()].flat()) problems.push(`No request has the span ${describe(span)}`);
-  return [...problems, ...idProblems(spans)];
+  return [...problems, ...latenessProblems(pairs), ...idProblems(spans)];
 }
 
 function recordProblems(own: readonly Span[], record: LoadRecord, target: Target): string[] {
