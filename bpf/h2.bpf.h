@@ -5,6 +5,8 @@
 #define RAW WINDOW              // of what is read, behind the record's data
 #define RAW_FRAME (WINDOW + 512)
 #define FRAME_BYTES 320         // frame::Headers
+#define RAW_ENTRIES (WINDOW + 1024)
+#define ENTRIES_BYTES 2048 // of the HeaderMap's entries, read at once when they are no more
 #define FIELDS_LIMIT 2560       // no field begins behind it
 #define FIELD_NAME 128
 #define METHOD_EXTENSION 9 // http::Method's tags up to 8 are names; in http 1.5 up to 9
@@ -88,7 +90,23 @@ struct field_copy {
   const struct binary_layout *l;
   __u64 entries;
   __u64 count;
+  __u64 have; // bytes of them at RAW_ENTRIES
 };
+
+// Of the entry, in the scratch; 0 when it can't be read.
+static __always_inline __u32 raw_entry(struct field_copy *f, __u32 index) {
+  __u64 size = f->l->entry_size & (2 * ENTRY_BYTES - 1), start = (__u64)index * size;
+  if (start < f->have) return RAW_ENTRIES + (start & (ENTRIES_BYTES - 1));
+  if (!bpf_probe_read_user(f->s->data + RAW, size, (void *)(f->entries + start))) return RAW;
+  count(COUNTER_READ_FAILED);
+  return 0;
+}
+
+// A HeaderMap has one array of entries: a read costs more than the bytes.
+static __always_inline void read_entries(struct field_copy *f) {
+  __u64 size = f->count * (f->l->entry_size & (2 * ENTRY_BYTES - 1));
+  if (size < ENTRIES_BYTES && !bpf_probe_read_user(f->s->data + RAW_ENTRIES, size, (void *)f->entries)) f->have = size;
+}
 
 // A value behind what is there already; of a custom header the name is there, behind the field's own bytes. Not
 // static: walked once by the verifier, as those below.
@@ -143,24 +161,21 @@ static long copy_field(__u32 index, struct field_copy *f) {
     s->cut = 1;
     return 1;
   }
-  if (bpf_probe_read_user(s->data + RAW, l->entry_size & (2 * ENTRY_BYTES - 1),
-                          (void *)(f->entries + (__u64)index * l->entry_size))) {
-    count(COUNTER_READ_FAILED);
-    return 1;
-  }
-  __u64 value = raw_word(s, RAW, l->entry_value), size = raw_word(s, RAW, l->entry_value + 8);
+  __u32 raw = raw_entry(f, index);
+  if (!raw) return 1;
+  __u64 value = raw_word(s, raw, l->entry_value), size = raw_word(s, raw, l->entry_value + 8);
   s->print_short = s->print;
-  s->print = add_print(s->print, name_place(s, l, RAW), value);
-  if (!raw_word(s, RAW, l->entry_name_custom)) {
-    __u8 tag = s->data[RAW + (l->entry_name_tag & (ENTRY_BYTES - 1))];
+  s->print = add_print(s->print, name_place(s, l, raw), value);
+  if (!raw_word(s, raw, l->entry_name_custom)) {
+    __u8 tag = s->data[raw + (l->entry_name_tag & (ENTRY_BYTES - 1))];
     if (tag < 128 && l->standard_headers[tag >> 6 & 1] >> (tag & 63) & 1)
       if (put_value(s, FIELD_STANDARD, tag, value, size) && size >= 16) notice_grpc(s, at);
     return 0;
   }
-  __u64 name_size = raw_word(s, RAW, l->entry_name + 8);
+  __u64 name_size = raw_word(s, raw, l->entry_name + 8);
   if (!name_size || name_size >= FIELD_NAME) return 0;
   __u32 name = (at + sizeof(struct stream_field)) & (WINDOW - 1);
-  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)raw_word(s, RAW, l->entry_name))) {
+  if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)raw_word(s, raw, l->entry_name))) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
@@ -193,6 +208,7 @@ __noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
     f.count = MAX_ENTRIES;
     s->cut = 1;
   }
+  read_entries(&f);
   bpf_loop(MAX_ENTRIES, copy_field, &f, 0);
   return 1;
 }

@@ -197,11 +197,14 @@ class Agent implements AsyncDisposable {
 
   /** Attaches to what is there; throws UserError, with everything undone, when a named target can't be traced. */
   async start(): Promise<void> {
+    const attached = this.#tracing.attachTracepoints();
+    attached.catch(() => {}); // told below, if nothing else fails first
     for (const path of this.#namedFiles()) {
       const { dev: device, ino: inode } = statSync(path);
       const file = { device, inode };
       this.#processes.expect(file, await this.#programs.prepare(file, path, path));
     }
+    await attached;
     await this.#processes.start(this.#options.config.targets.pid.length > 0);
     this.#pump = new RingPump(this.#tracing.kernel.ring, this.#export.sink, this.#decoder());
     // Its file is known to the kernel side by now, so that its exec is noticed like any other.

@@ -156,6 +156,7 @@ export class Programs implements Disposable {
     const layoutIndex = this.#nextLayout++;
     if (layoutIndex >= MAX_BINARIES)
       throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
+    await this.#tracing.kernel.load([...new Set(plan.probes.map(({ program }) => program))]);
     this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
     const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, layoutIndex);
     const tlsLinks = this.#attachTls(plan, path, layoutIndex, links);

@@ -6,7 +6,6 @@ import { COUNTER } from '../events/layout.ts';
 import { probeTracepoint, readKernelBtf } from '../kernel/features.ts';
 import type { Kernel, Link } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
-import { PROGRAMS } from '../plan/plan.ts';
 import { encodeU32, kernelConstants } from './kernel-values.ts';
 
 const OBJECT = new URL('../../../bpf/agent.bpf.o', import.meta.url);
@@ -39,31 +38,31 @@ const ORPHANS = [
   ['caller unknown', COUNTER.CALL_UNLINKED],
 ] as const;
 
-/** The loaded kernel side with its tracepoints attached. Disposing detaches everything. */
+/** The kernel side, with programs as they are needed. Disposing detaches everything. */
 export class Tracing implements Disposable {
   readonly kernel: Kernel;
-  /** The socket tracepoints are attached. */
+  /** The kernel has the socket tracepoints. */
   readonly socketTier: boolean;
+  readonly #tracepoints: readonly string[];
   readonly #links: Link[] = [];
 
   constructor(config: Config) {
     const socketTier = hasSocketTracepoints();
     this.socketTier = socketTier;
     const slots = scratchSlots(cpus().length);
-    const tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
+    this.#tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
     this.kernel = openKernel({
       object: readFileSync(OBJECT),
       ringSize: RING_SIZE,
       constants: kernelConstants(config, slots),
-      programs: [...tracepoints, ...PROGRAMS],
+      programs: [],
       mapSizes: { scratches: slots },
     });
-    try {
-      for (const program of tracepoints) this.#links.push(this.kernel.attachTracepoint(program));
-    } catch (error) {
-      this.kernel[Symbol.dispose]();
-      throw error;
-    }
+  }
+
+  async attachTracepoints(): Promise<void> {
+    await this.kernel.load(this.#tracepoints);
+    for (const program of this.#tracepoints) this.#links.push(this.kernel.attachTracepoint(program));
   }
 
   losses(): Loss[] {

@@ -1,4 +1,4 @@
-import { AttributeBlock, cString, SYS, SystemCallError, syscall } from './libc.ts';
+import { AttributeBlock, cString, SYS, SystemCallError, syscall, syscallAside } from './libc.ts';
 
 /** enum bpf_cmd, include/uapi/linux/bpf.h. */
 const COMMAND = {
@@ -104,6 +104,17 @@ export interface ProgramLoad {
 
 /** Returns the descriptor or `-errno`. With `log` the verifier writes its reasoning there. */
 export function tryLoadProgram(program: ProgramLoad, log?: Buffer): number {
+  return bpf(COMMAND.PROG_LOAD, programAttributes(program, log));
+}
+
+/** The same on a thread of its own, since the verifier takes its time: the descriptor, or -1. */
+export function tryLoadProgramAside(program: ProgramLoad): Promise<number> {
+  const block = programAttributes(program);
+  const size = BigInt(block.bytes.length);
+  return block.passAside((address) => syscallAside(SYS.bpf, BigInt(COMMAND.PROG_LOAD), address, size));
+}
+
+function programAttributes(program: ProgramLoad, log?: Buffer): AttributeBlock {
   const block = new AttributeBlock(ATTR_SIZE)
     .u32(0, program.type)
     .u32(4, program.instructions.length / 8)
@@ -123,7 +134,7 @@ export function tryLoadProgram(program: ProgramLoad, log?: Buffer): number {
     const count = lineInfo.bytes.length / lineInfo.recordSize;
     block.u32(92, lineInfo.recordSize).pointer(96, lineInfo.bytes).u32(104, count);
   }
-  return bpf(COMMAND.PROG_LOAD, block);
+  return block;
 }
 
 /** Attaches a tp_btf program to the tracepoint it was loaded for. Link descriptor or `-errno`. */

@@ -8,7 +8,7 @@ export interface KernelOptions {
   readonly ringSize: number;
   /** Values for `const volatile` variables of the object by name, set before load. */
   readonly constants: Readonly<Record<string, number | bigint>>;
-  /** Programs to load, by function name; the rest of the object is left alone. */
+  /** Programs to load at once, by function name; others when they are asked for. */
   readonly programs: readonly string[];
   /** Overrides of max_entries by map name. */
   readonly mapSizes?: Readonly<Record<string, number>>;
@@ -54,6 +54,8 @@ export interface Link extends Disposable {
 export interface Kernel extends Disposable {
   readonly ring: RingReader;
   map(name: string): BpfMap;
+  /** Loads those of the programs that are not loaded yet, side by side. A failure leaves the others loaded. */
+  load(programs: readonly string[]): Promise<void>;
   /** Attaches a loaded `tp_btf/...` program. */
   attachTracepoint(program: string): Link;
   /** Attaches a loaded `uprobe.multi` program to sites of one file: all or nothing. */

@@ -39,6 +39,15 @@ export function syscall(number: number, a = 0n, b = 0n, c = 0n, d = 0n, e = 0n):
   return result < 0 ? -koffi.errno() : result;
 }
 
+/** The same on a thread of its own: the call's value, or -1 for any error. */
+export function syscallAside(number: number, a = 0n, b = 0n, c = 0n): Promise<number> {
+  return new Promise((resolve, reject) => {
+    rawSyscall.async(number, a, b, c, 0n, 0n, 0n, (error: unknown, result: number | bigint) =>
+      error ? reject(error) : resolve(Number(result)),
+    );
+  });
+}
+
 export const SYS = { ioctl: 16, perf_event_open: 298, bpf: 321 } as const; // x86-64
 
 export const addressOf = (memory: Uint8Array): bigint => koffi.address(memory);
@@ -73,8 +82,19 @@ export class AttributeBlock {
   /** Runs `call` with the block's address; everything it points to outlives the call. */
   pass(call: (address: bigint) => number): number {
     const result = call(addressOf(this.bytes));
-    this.pointees.length = this.pointees.length | 0;
+    this.#touch();
     return result;
+  }
+
+  /** The same for a call on another thread. */
+  async passAside(call: (address: bigint) => Promise<number>): Promise<number> {
+    const result = await call(addressOf(this.bytes));
+    this.#touch();
+    return result;
+  }
+
+  #touch(): void {
+    this.pointees.length = this.pointees.length | 0;
   }
 }
 

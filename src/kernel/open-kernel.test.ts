@@ -250,6 +250,43 @@ for (const [program, message] of FAILURES) {
   });
 }
 
+test('programs are loaded side by side when they are asked for, once', async (t) => {
+  if (!loads(t)) return;
+  const before = heldDescriptors();
+  {
+    using kernel = openKernel(kernelOptions([]));
+    assert.throws(() => kernel.attachTracepoint('on_exec'), /it is not loaded/);
+    await Promise.all([kernel.load(['on_exec', 'on_call']), kernel.load(['on_exec'])]);
+    const held = heldDescriptors();
+    await kernel.load(['on_call', 'on_exec']);
+    assert.deepEqual(heldDescriptors(), held);
+    kernel.attachTracepoint('on_exec');
+  }
+  assert.deepEqual(heldDescriptors(), before);
+});
+
+test('a program that does not load says why; those beside it are loaded', async (t) => {
+  if (!loads(t)) return;
+  const before = heldDescriptors();
+  {
+    using kernel = openKernel(kernelOptions([]));
+    const [, message] = FAILURES.find(([program]) => program === 'out_of_bounds') ?? [];
+    await assert.rejects(kernel.load(['on_exec', 'out_of_bounds']), message ?? /never/);
+    kernel.attachTracepoint('on_exec');
+  }
+  assert.deepEqual(heldDescriptors(), before);
+});
+
+test('a kernel side that is closed while a program loads keeps nothing', async (t) => {
+  if (!loads(t)) return;
+  const before = heldDescriptors();
+  const kernel = openKernel(kernelOptions([]));
+  const loading = kernel.load(['on_exec']);
+  kernel[Symbol.dispose]();
+  await loading;
+  assert.deepEqual(heldDescriptors(), before);
+});
+
 test('wrong constants are refused', (t) => {
   if (!loads(t)) return;
   const open = (constants: Record<string, number | bigint>) => () =>

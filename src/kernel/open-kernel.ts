@@ -2,7 +2,7 @@ import { closeSync, existsSync, readFileSync } from 'node:fs';
 import { UserError } from '../base/errors.ts';
 import type { BpfFunction, BpfObject } from './bpf-object.ts';
 import { parseBpfObject } from './bpf-object.ts';
-import { type ProgramLoad, tryLoadProgram } from './bpf-syscall.ts';
+import { type ProgramLoad, tryLoadProgram, tryLoadProgramAside } from './bpf-syscall.ts';
 import { Btf } from './btf.ts';
 import { loadBtf } from './btf-kernel.ts';
 import type { BpfMap, Kernel, KernelOptions, Link } from './kernel.ts';
@@ -43,14 +43,13 @@ export function openKernelWith(options: KernelOptions, mode: UprobeMode): Kernel
     const mapFds = new Map(specs.map((spec) => [spec.name, own(createMap(spec, btfFd))]));
     for (const [name, section] of withConstants(object, options.constants))
       mapFds.set(name, own(createDataMap(section)));
-    const context: RelocationContext = { object, kernel, mapFds, poisons: [] };
     const programs = new Map<string, LoadedProgram>();
+    const loaded: Loaded = { fds, specs, object, mapFds, btfFd, programs, mode };
     for (const name of options.programs) {
-      const entry = findProgram(object, name);
-      const kind = programKind(name, entry.section, kernel, mode);
-      programs.set(name, { fd: own(loadProgram(entry, kind, context, btfFd)), kind });
+      const one = prepareProgram(name, loaded, kernel);
+      programs.set(name, { fd: own(loadProgram(one)), kind: one.kind });
     }
-    return new LoadedKernel({ fds, specs, object, mapFds, programs, mode });
+    return new LoadedKernel(loaded, kernel);
   } catch (error) {
     for (const fd of fds.toReversed()) closeSync(fd);
     throw error;
@@ -78,13 +77,17 @@ function findProgram(object: BpfObject, name: string): BpfFunction {
 
 const LOG_SIZE = 1 << 22;
 
-/** Without a log first: a log costs time, and one that is too short hides the error behind ENOSPC. */
-function loadProgram(
-  entry: BpfFunction,
-  kind: ProgramKind,
-  context: RelocationContext,
-  btfFd: number,
-): number {
+interface PreparedProgram {
+  readonly kind: ProgramKind;
+  readonly load: ProgramLoad;
+  readonly context: RelocationContext;
+}
+
+function prepareProgram(name: string, loaded: Loaded, kernel: Btf): PreparedProgram {
+  const { object, mapFds, btfFd, mode } = loaded;
+  const entry = findProgram(object, name);
+  const kind = programKind(name, entry.section, kernel, mode);
+  const context: RelocationContext = { object, kernel, mapFds, poisons: [] };
   const { code, functionInfo, lineInfo } = assembleProgram(entry, context);
   const load: ProgramLoad = {
     name: entry.name,
@@ -96,23 +99,30 @@ function loadProgram(
     btfFd,
     ...(functionInfo && lineInfo ? { functionInfo, lineInfo } : {}),
   };
+  return { kind, load, context };
+}
+
+/** Without a log first: a log costs time, and one that is too short hides the error behind ENOSPC. */
+function loadProgram({ load, context }: PreparedProgram): number {
   const fd = tryLoadProgram(load);
   if (fd >= 0) return fd;
   const log = Buffer.alloc(LOG_SIZE);
   const again = tryLoadProgram(load, log);
   if (again >= 0) return again;
   const text = log.toString('latin1', 0, Math.max(0, log.indexOf(0)));
-  const error = new SystemCallError(`load program ${entry.name}`, -fd);
+  const error = new SystemCallError(`load program ${load.name}`, -fd);
   error.message += `\n${explainVerifierLog(text, context.poisons)}`;
   throw error;
 }
 
 interface Loaded {
-  readonly fds: readonly number[];
+  /** Closed with the kernel side, the last one first. */
+  readonly fds: number[];
   readonly specs: readonly MapSpec[];
   readonly object: BpfObject;
   readonly mapFds: ReadonlyMap<string, number>;
-  readonly programs: ReadonlyMap<string, LoadedProgram>;
+  readonly btfFd: number;
+  readonly programs: Map<string, LoadedProgram>;
   readonly mode: UprobeMode;
 }
 
@@ -120,10 +130,14 @@ class LoadedKernel implements Kernel {
   readonly ring: OwnedRingReader;
   readonly #loaded: Loaded;
   readonly #links = new Set<Link>();
+  /** 6 MB that nobody needs once a program's binaries are attached. */
+  #kernelTypes: WeakRef<Btf>;
+  readonly #loading = new Map<string, Promise<void>>();
   #open = true;
 
-  constructor(loaded: Loaded) {
+  constructor(loaded: Loaded, kernel: Btf) {
     this.#loaded = loaded;
+    this.#kernelTypes = new WeakRef(kernel);
     const rings = loaded.specs.filter((spec) => spec.type === MAP_TYPE.RINGBUF);
     const [spec] = rings;
     const fd = spec && loaded.mapFds.get(spec.name);
@@ -147,6 +161,14 @@ class LoadedKernel implements Kernel {
     );
   }
 
+  async load(programs: readonly string[]): Promise<void> {
+    const { programs: known } = this.#loaded;
+    const missing = programs.filter((name) => !known.has(name) && !this.#loading.has(name));
+    for (const name of missing) this.#loading.set(name, this.#loadAside(name));
+    const results = await Promise.allSettled(programs.map((name) => this.#loading.get(name)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
   attachTracepoint(program: string): Link {
     return this.#keep(linkTracepoint(program, this.#program(program, 'tracepoint'), this.#forget));
   }
@@ -164,6 +186,26 @@ class LoadedKernel implements Kernel {
     for (const link of [...this.#links]) link[Symbol.dispose]();
     this.ring.close();
     for (const fd of this.#loaded.fds.toReversed()) closeSync(fd);
+  }
+
+  async #loadAside(name: string): Promise<void> {
+    const prepared = prepareProgram(name, this.#loaded, this.#kernel());
+    const aside = await tryLoadProgramAside(prepared.load);
+    if (!this.#open) {
+      if (aside >= 0) closeSync(aside);
+      return;
+    }
+    const fd = aside >= 0 ? aside : loadProgram(prepared); // once more: the error is told in this thread
+    this.#loaded.fds.push(fd);
+    this.#loaded.programs.set(name, { fd, kind: prepared.kind });
+  }
+
+  #kernel(): Btf {
+    const known = this.#kernelTypes.deref();
+    if (known) return known;
+    const read = readKernelTypes();
+    this.#kernelTypes = new WeakRef(read);
+    return read;
   }
 
   #program(name: string, attach: ProgramKind['attach']): number {
