@@ -10,19 +10,22 @@ const PACKAGES = [
   { name: 'libbpf-dev', present: () => existsSync('/usr/include/bpf/libbpf_version.h') },
   { name: 'gcc', present: () => has('cc') },
   { name: 'libc6-dev', present: () => existsSync('/usr/include/stdio.h') },
+  { name: 'nghttp2-client', present: () => has('h2load') },
   { name: 'binutils', present: () => has('objcopy') },
 ];
 
 /** Go 1.21 and later fetches the toolchain that a module asks for. */
 const GO_MINOR = 21;
 
-export function installSystemPackages({ go = true, bpf = true } = {}) {
-  const wanted = PACKAGES.filter(({ name }) => bpf || !/clang|llvm|libbpf/.test(name));
+export function installSystemPackages({ endToEnd = true, bpf = true } = {}) {
+  const wanted = PACKAGES.filter(
+    ({ name }) => (bpf || !/clang|llvm|libbpf/.test(name)) && (endToEnd || name !== 'nghttp2-client'),
+  );
   const missing = wanted.filter((item) => !item.present()).map((item) => item.name);
-  if (go && !has('go')) missing.push('golang-go');
+  if (endToEnd && !has('go')) missing.push('golang-go');
   if (missing.length > 0) aptInstall(missing);
   if (!has('cargo')) throw new Error('Cannot find cargo: install a Rust toolchain, see https://rustup.rs');
-  if (go) checkGo();
+  if (endToEnd) checkGo();
 }
 
 function aptInstall(names) {

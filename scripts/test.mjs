@@ -15,7 +15,7 @@ const endToEnd = which !== 'unit';
 
 const STAGES = [
   { name: 'node packages', run: installNodePackages },
-  { name: 'system packages', run: () => installSystemPackages({ go: endToEnd, bpf: unit }) },
+  { name: 'system packages', run: () => installSystemPackages({ endToEnd, bpf: unit }) },
   { name: 'compile', run: compile },
   { name: 'lint', run: () => run('npx', ['biome', 'check', '.']), when: unit },
   {

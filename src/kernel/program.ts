@@ -72,12 +72,24 @@ function collectInfo(
 
 function recordsOf(source: BpfFunction, table: ExtRecords, start: number): Buffer[] {
   const records: Buffer[] = [];
-  for (let at = 0; at < table.bytes.length; at += table.recordSize) {
+  for (let at = firstRecord(table, source.start); at < table.bytes.length; at += table.recordSize) {
     const offset = table.bytes.readUInt32LE(at);
-    if (offset < source.start || offset >= source.end) continue;
+    if (offset >= source.end) break;
     const record = Buffer.from(table.bytes.subarray(at, at + table.recordSize));
     record.writeUInt32LE((offset - source.start + start) / INSTRUCTION_SIZE, 0);
     records.push(record);
   }
   return records;
+}
+
+/** Position of the first record at or behind `start`: compilers write them in order. */
+function firstRecord({ bytes, recordSize }: ExtRecords, start: number): number {
+  let low = 0;
+  let high = Math.floor(bytes.length / recordSize);
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (bytes.readUInt32LE(middle * recordSize) < start) low = middle + 1;
+    else high = middle;
+  }
+  return low * recordSize;
 }
