@@ -1,9 +1,14 @@
 // Builds the target programs of fixtures/ with cargo; prints the folder that holds the executables.
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mjs';
+import { mirror } from './setup-mirror.mjs';
 
 const fixtures = join(root, 'fixtures');
+/** Cargo goes by the times and places of files: a new checkout of the same sources must not be built anew. */
+const mirrored = join(cacheDirectory, 'fixtures');
+/** No sources of programs. */
+const UNUSED = ['binaries', 'plans'];
 
 /** Below fixtures/, each with a lock of its own: servers, callers, callers on an old Tokio, gRPC and HTTP/2. */
 const WORKSPACES = ['.', 'clients', 'clients-tokio128', 'grpc'].map((name) => join(fixtures, name));
@@ -52,9 +57,10 @@ function workspaceOf(name) {
 
 function build(workspace, profile, packages) {
   const target = fixtureTargetDirectory(workspace);
+  mirror(fixtures, mirrored, UNUSED);
   const selection = packages.length > 0 ? packages.flatMap((name) => ['-p', name]) : ['--workspace'];
   run('cargo', ['build', '--locked', '--profile', profile, ...selection], {
-    cwd: workspace,
+    cwd: join(mirrored, relative(fixtures, workspace)),
     env: { ...process.env, CARGO_TARGET_DIR: target, RUSTFLAGS: '', CARGO_ENCODED_RUSTFLAGS: undefined },
     stdio: ['ignore', 2, 2],
   });
