@@ -22,11 +22,34 @@ function setUp(script: string, ...args: string[]): string {
   return path;
 }
 
-export type FixtureProfile = 'release' | 'release-stripped';
+/** The last two, of programs of `fixtures/matrix` only: link-time optimised, as one unit that can't unwind. */
+export type FixtureProfile = 'release' | 'release-stripped' | 'fat-lto' | 'fat-lto-stripped';
 
-/** The whole workspace is built in the release profile, only what is asked for in another. */
 export function fixture(name: string, profile: FixtureProfile = 'release'): string {
-  return join(setUp('setup-fixtures.mjs', profile, profile === 'release' ? workspaceOf(name) : name), name);
+  if (profile === 'release' || profile === 'release-stripped')
+    return join(setUp('setup-fixtures.mjs', profile, workspaceOf(name)), name);
+  return matrixCell(stackOf(name), 'fat-lto')[profile === 'fat-lto' ? 'symbols' : 'stripped'];
+}
+
+/** The twins of one build, see scripts/setup-matrix.mjs. */
+export function matrixCell(
+  stack: string,
+  cell: string,
+): { readonly symbols: string; readonly stripped: string } {
+  const folder = join(setUp('setup-matrix.mjs', cell), `${stack}-${cell}`);
+  return { symbols: join(folder, 'symbols'), stripped: join(folder, 'stripped') };
+}
+
+/** Programs that one executable of the matrix is, by the name its file gets. */
+const STACKS: Readonly<Record<string, readonly string[]>> = {
+  new: ['axum08', 'client12', 'client12h2', 'grpc14'],
+  old: ['axum06', 'client11', 'client11h2', 'grpc10'],
+};
+
+function stackOf(name: string): string {
+  const stack = Object.keys(STACKS).find((key) => STACKS[key]?.includes(name));
+  if (!stack) throw new Error(`No program of fixtures/matrix runs as ${name}`);
+  return stack;
 }
 
 function workspaceOf(name: string): string {
