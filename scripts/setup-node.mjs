@@ -3,15 +3,12 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMain, root, run } from './setup-cache.mjs';
 
-/**
- * Installs when node_modules is missing or older than the lock file: versions and hashes are those of the lock,
- * which stays as it is. `npm ci` would refuse a lock that lists no optional packages for other platforms.
- */
+/** Installs exactly what the lock file says, when node_modules is missing or older. */
 export function installNodePackages() {
   const installed = join(root, 'node_modules', '.package-lock.json');
   const lock = join(root, 'package-lock.json');
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
-  run('npm', ['install', '--no-save', '--no-audit', '--no-fund'], { stdio: ['ignore', 2, 2] });
+  run('npm', ['ci', '--no-audit', '--no-fund'], { stdio: ['ignore', 2, 2] });
 }
 
 export function compile() {
