@@ -16,6 +16,7 @@ interface Rule {
 const RULES: Readonly<Record<string, Rule>> = {
   base: { values: [] },
   elf: { values: ['base'] },
+  dwarf: { values: ['base', 'elf'] },
   x86: { values: ['base'] },
   rust: { values: ['base', 'elf'] },
   analysis: { values: ['base', 'elf', 'rust'] },

@@ -1,0 +1,36 @@
+// npm run bench:sites: see docs/bench.md. Started by scripts/bench-sites.mjs, which builds what is needed.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type CellFiles, type CellResult, measureCell } from './cell.ts';
+import { cellText, precision, recall, totalsOf } from './report.ts';
+
+const { values } = parseArgs({
+  options: {
+    cells: { type: 'string' },
+    write: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+
+interface Input {
+  readonly cells: readonly CellFiles[];
+  /** Cells that can't be built on this machine, and why. */
+  readonly missing: readonly { readonly stack: string; readonly cell: string; readonly reason: string }[];
+}
+
+const { cells, missing } = JSON.parse(readFileSync(values.cells ?? 0, 'utf8')) as Input;
+const results: CellResult[] = [];
+for (const files of cells) {
+  const result = await measureCell(files);
+  process.stdout.write(`${cellText(result)}\n`);
+  results.push(result);
+}
+for (const { stack, cell, reason } of missing) console.log(`${stack} ${cell}: not built, ${reason}`);
+const stripped = totalsOf(results.map(({ strippedTwin }) => strippedTwin));
+const named = totalsOf(results.map((result) => result.named));
+console.log(`with symbols: precision ${precision(named)}, recall ${recall(named)}, wrong ${named.wrong}`);
+console.log(
+  `stripped:     precision ${precision(stripped)}, recall ${recall(stripped)}, wrong ${stripped.wrong}`,
+);
+if (values.json) writeFileSync(values.json, JSON.stringify(results, undefined, 2));
+process.exitCode = named.wrong + stripped.wrong > 0 ? 1 : 0;

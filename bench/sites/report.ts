@@ -1,0 +1,56 @@
+import type { CellResult, TwinResult } from './cell.ts';
+import type { HookScore } from './score.ts';
+
+export interface Totals {
+  readonly right: number;
+  readonly missed: number;
+  readonly wrong: number;
+}
+
+export function totalsOf(twins: readonly TwinResult[]): Totals {
+  const hooks = twins.flatMap((twin) => twin.hooks);
+  const sum = (count: (score: HookScore) => number) =>
+    hooks.reduce((total, score) => total + count(score), 0);
+  return {
+    right: sum(({ right }) => right),
+    missed: sum(({ missed }) => missed),
+    wrong:
+      sum(({ wrong }) => wrong.length) + twins.reduce((total, twin) => total + twin.wrongLayouts.length, 0),
+  };
+}
+
+export const percent = (part: number, whole: number): string =>
+  whole === 0 ? 'none' : `${((100 * part) / whole).toFixed(1)} %`;
+
+export const precision = ({ right, wrong }: Totals): string => percent(right, right + wrong);
+export const recall = ({ right, missed }: Totals): string => percent(right, right + missed);
+
+export function cellText(result: CellResult): string {
+  return [
+    ...twinLines(`${result.stack} ${result.cell}, with symbols`, result.named),
+    ...twinLines(`${result.stack} ${result.cell}, stripped`, result.strippedTwin),
+    '',
+  ].join('\n');
+}
+
+function twinLines(title: string, twin: TwinResult): readonly string[] {
+  const totals = totalsOf([twin]);
+  return [
+    `${title}: precision ${precision(totals)}, recall ${recall(totals)}, analysed in ${Math.round(twin.analysisMs)} ms`,
+    ...twin.hooks.flatMap(hookLines),
+    ...twin.wrongLayouts.map((text) => `  WRONG layout ${text}`),
+    ...twin.missingLayouts.map((text) => `  no ${text}`),
+    ...twin.sources.map(
+      ({ datum, source, reason }) => `  ${datum}: ${source === 'none' ? `no, ${reason}` : source}`,
+    ),
+  ];
+}
+
+function hookLines({ hook, right, missed, wrong, evidence, reasons }: HookScore): readonly string[] {
+  const counts = `${right} right${missed > 0 ? `, ${missed} missed` : ''}`;
+  return [
+    `  ${hook.padEnd(26)} ${counts}${evidence.length > 0 ? `  (${evidence.slice(0, 3).join('; ')})` : ''}`,
+    ...(missed > 0 ? reasons.slice(0, 2).map((reason) => `      ${reason}`) : []),
+    ...wrong.map((text) => `      WRONG ${text}`),
+  ];
+}

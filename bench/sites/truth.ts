@@ -1,0 +1,105 @@
+import { FileSource } from '../../src/analysis/file-source.ts';
+import { createPause } from '../../src/analysis/pause.ts';
+import type { Range } from '../../src/dwarf/dwarf.ts';
+import { openDwarf } from '../../src/dwarf/dwarf.ts';
+import { type FunctionCode, findFunctions } from '../../src/dwarf/functions.ts';
+import { parseElf } from '../../src/elf/elf.ts';
+import { HOOKS, QUERIES } from '../../src/libraries/index.ts';
+import { demangle } from '../../src/rust/demangle.ts';
+
+/** A function whose code a hook's sites must lie in. */
+interface TrueFunction {
+  readonly id: string;
+  readonly contains: readonly string[];
+  readonly pattern: RegExp;
+}
+
+/** Where the sites of a hook may lie, by ids of functions. */
+interface TrueHook {
+  readonly functions: readonly string[];
+  /** A site in any of them does what the hook is for; else each place that the product finds by names is wanted. */
+  readonly any?: boolean;
+}
+
+/** Functions that the product asks no symbol table for, because they are always inlined or found in another way. */
+const MORE_FUNCTIONS: readonly TrueFunction[] = [
+  {
+    id: 'tokio.id_next',
+    contains: ['tokio', 'runtime', 'task', 'next'],
+    pattern: /^<?tokio::runtime::task::(?:id::)?Id>?::next$/,
+  },
+  {
+    id: 'reqwest.pending',
+    contains: ['reqwest', 'async_impl', 'client', 'Pending', 'poll'],
+    pattern: /^<reqwest::async_impl::client::Pending(?:Request)? as core::future::future::Future>::poll$/,
+  },
+];
+
+/** Hooks whose functions the plan chooses itself. */
+const CHOSEN: Readonly<Record<string, TrueHook>> = {
+  'tokio.task_new': { functions: ['tokio.id_next'] },
+  'reqwest.timeout': { functions: ['reqwest.pending'] },
+  'hyper.client.call': {
+    functions: ['hyper.client.domain', 'hyper.client.request', 'hyper.client.call'],
+    any: true,
+  },
+  'hyper.client.drop': { functions: ['hyper.client.future', 'hyper.client.retry_future'] },
+  'hyper.client.send': { functions: ['hyper.client.send'] },
+};
+
+export function trueHook(name: string): TrueHook | undefined {
+  const queries = HOOKS.filter((hook) => hook.name === name).map(({ query }) => query);
+  return CHOSEN[name] ?? (queries.length > 0 ? { functions: queries } : undefined);
+}
+
+/** Code of one function as DWARF has it. */
+export interface TrueCode {
+  readonly name: string;
+  readonly ranges: readonly Range[];
+  /** The function it is inlined into. */
+  readonly inlinedInto: string | undefined;
+}
+
+/** By id of the function. */
+export type Truth = ReadonlyMap<string, readonly TrueCode[]>;
+
+interface Wanted {
+  readonly name: string;
+  readonly ids: readonly string[];
+}
+
+/** What DWARF says of the functions of all hooks. */
+export async function readTruth(path: string): Promise<Truth> {
+  using source = new FileSource(path);
+  const dwarf = openDwarf(parseElf(source, path));
+  if (!dwarf) throw new Error(`Cannot judge sites: ${path} has no DWARF`);
+  const functions = wantedFunctions();
+  const accept = (mangled: string): Wanted | undefined => {
+    const name = demangle(mangled);
+    const ids = functions.filter(({ pattern }) => pattern.test(name)).map(({ id }) => id);
+    return ids.length > 0 ? { name, ids } : undefined;
+  };
+  const groups = functions.map(({ contains }) => contains);
+  const found = await findFunctions(dwarf, { groups, accept }, createPause());
+  return byId(found);
+}
+
+function wantedFunctions(): readonly TrueFunction[] {
+  const named = new Set([
+    ...HOOKS.map(({ query }) => query),
+    ...Object.values(CHOSEN).flatMap(({ functions }) => functions),
+  ]);
+  return [...QUERIES.filter(({ kind, id }) => kind === 'function' && named.has(id)), ...MORE_FUNCTIONS];
+}
+
+function byId(found: readonly FunctionCode<Wanted>[]): Truth {
+  const truth = new Map<string, TrueCode[]>();
+  for (const { wanted, ranges, inlinedInto } of found) {
+    const host = inlinedInto && demangle(inlinedInto.name ?? '?');
+    for (const id of wanted.ids) {
+      const known = truth.get(id) ?? [];
+      truth.set(id, [...known, { name: wanted.name, ranges, inlinedInto: host }]);
+    }
+  }
+  return truth;
+}

@@ -1,0 +1,234 @@
+import { findStrings } from '../elf/strings.ts';
+import type { AbbreviationTable } from './abbreviations.ts';
+import { Addresses } from './addresses.ts';
+import * as C from './constants.ts';
+import { type Dwarf, entriesOf, type Range } from './dwarf.ts';
+import type { Entries } from './entries.ts';
+import { nameOf, stringOf } from './names.ts';
+import { OffsetSet, unitsThatName } from './offset-set.ts';
+import type { SectionData } from './section-data.ts';
+import type { Unit } from './units.ts';
+
+/** Which functions are wanted. */
+export interface FunctionSearch<T> {
+  /** A name is looked at when it holds all texts of one of the groups. */
+  readonly groups: readonly (readonly string[])[];
+  /** What a linkage name (the name, where there is no other) stands for; undefined when it isn't wanted. */
+  readonly accept: (name: string) => T | undefined;
+}
+
+/** Code of a wanted function: its own, or a copy inside another function. */
+export interface FunctionCode<T> {
+  readonly wanted: T;
+  /** Sorted; at least one. */
+  readonly ranges: readonly Range[];
+  /** The function around the copy; undefined for code of its own. */
+  readonly inlinedInto:
+    | { readonly name: string | undefined; readonly callLine: number | undefined }
+    | undefined;
+}
+
+/** Names that pass the groups: thousands in a real program. */
+const MAX_NAMES = 1 << 18;
+const MAX_NAME = 1 << 16;
+const MAX_FOUND = 1 << 18;
+/** Entries between two pauses. */
+const BATCH = 1 << 13;
+
+type Pause = () => Promise<void>;
+
+/**
+ * All code of the wanted functions. Strings come first: of the units only those are read entry by entry that name one
+ * of them, or refer to an entry that does.
+ *
+ * Not found: names that a linker kept only as the end of a longer string, and functions whose entry refers to another
+ * unit for its declaration, which in turn refers to a third.
+ */
+export async function findFunctions<T>(
+  dwarf: Dwarf,
+  search: FunctionSearch<T>,
+  pause: Pause,
+): Promise<readonly FunctionCode<T>[]> {
+  const finder = new Finder(dwarf, search, pause);
+  return await finder.run();
+}
+
+class Finder<T> {
+  readonly #dwarf: Dwarf;
+  readonly #search: FunctionSearch<T>;
+  readonly #pause: Pause;
+  readonly #addresses: Addresses;
+  /** By place in `.debug_str`. */
+  #strings: ReadonlyMap<number, T> = new Map();
+  /** By place of the entry. */
+  readonly #named = new Map<number, T>();
+  readonly #found: FoundCode<T>[] = [];
+
+  constructor(dwarf: Dwarf, search: FunctionSearch<T>, pause: Pause) {
+    this.#dwarf = dwarf;
+    this.#search = search;
+    this.#pause = pause;
+    this.#addresses = new Addresses(dwarf);
+  }
+
+  async run(): Promise<readonly FunctionCode<T>[]> {
+    const { info, units, str } = this.#dwarf;
+    this.#strings = await acceptedStrings(str, this.#search, this.#pause);
+    const kinds = units.map((unit) => kindOf(this.#dwarf.table(unit)));
+    const naming = new Set(
+      await unitsThatName(info, units, new OffsetSet(this.#strings.keys()), this.#pause),
+    );
+    const named = units.filter((unit, index) => naming.has(unit) || kinds[index]?.namesElsewhere === true);
+    for (const unit of named) await this.#collectNames(unit);
+    const referring = units.filter((_, index) => kinds[index]?.refersAcross === true);
+    const across = await unitsThatName(info, referring, new OffsetSet(this.#named.keys()), this.#pause);
+    for (const unit of new Set([...named, ...across])) await this.#collectCode(unit);
+    return this.#found.map(({ host, ...code }) => ({ ...code, inlinedInto: host && this.#host(host) }));
+  }
+
+  /** Entries of wanted functions: those with the name, and those that refer to them for it. */
+  async #collectNames(unit: Unit): Promise<void> {
+    const references: [offset: number, target: number][] = [];
+    await this.#walk(unit, (entries) => {
+      if (entries.tag !== C.DW_TAG_subprogram) return;
+      entries.read();
+      const wanted = this.#wantedName(entries);
+      if (wanted !== undefined) this.#named.set(entries.offset, wanted);
+      else if (target(entries) !== undefined) references.push([entries.offset, target(entries) as number]);
+    });
+    // A concrete instance refers to the abstract one, that to the declaration.
+    for (let round = 0; round < 2; round++)
+      for (const [offset, to] of references) {
+        const wanted = this.#named.get(to);
+        if (wanted !== undefined) this.#named.set(offset, wanted);
+      }
+  }
+
+  #wantedName(entries: Entries): T | undefined {
+    const attribute = entries.has(C.DW_AT_linkage_name) ? C.DW_AT_linkage_name : C.DW_AT_name;
+    const value = entries.value(attribute);
+    if (value === undefined) return undefined;
+    if (entries.form(attribute) === C.DW_FORM_strp) return this.#strings.get(value);
+    const name = stringOf(this.#dwarf, entries, attribute);
+    return name !== undefined && passes(this.#search, name) ? this.#search.accept(name) : undefined;
+  }
+
+  async #collectCode(unit: Unit): Promise<void> {
+    const hosts: Host[] = [];
+    await this.#walk(unit, (entries) => {
+      const isInlined = entries.tag === C.DW_TAG_inlined_subroutine;
+      if (!isInlined && entries.tag !== C.DW_TAG_subprogram) return;
+      entries.read();
+      while (hosts.length > 0 && (hosts.at(-1)?.depth ?? 0) >= entries.depth) hosts.pop();
+      const wanted = this.#named.get(entries.offset) ?? this.#named.get(target(entries) ?? -1);
+      if (wanted !== undefined) this.#add(wanted, entries, isInlined ? hosts.at(-1) : undefined, isInlined);
+      if (!isInlined) hosts.push({ unit, offset: entries.offset, depth: entries.depth });
+    });
+  }
+
+  #add(wanted: T, entries: Entries, around: Host | undefined, isInlined: boolean): void {
+    const ranges = this.#addresses.rangesOf(entries);
+    if (ranges.length === 0) return;
+    if (this.#found.length >= MAX_FOUND)
+      throw new Error(`Cannot list functions: more than ${MAX_FOUND} places`);
+    const callLine = entries.value(C.DW_AT_call_line);
+    this.#found.push({ wanted, ranges, host: isInlined ? { around, callLine } : undefined });
+  }
+
+  #host({ around, callLine }: Place) {
+    return { name: around && nameOf(this.#dwarf, around.unit, around.offset), callLine };
+  }
+
+  async #walk(unit: Unit, visit: (entries: Entries) => void): Promise<void> {
+    const entries = entriesOf(this.#dwarf, unit);
+    for (let count = 1; entries.next(); count++) {
+      visit(entries);
+      if (count % BATCH === 0) await this.#pause();
+    }
+  }
+}
+
+/** An entry that inlined copies lie in. */
+interface Host {
+  readonly unit: Unit;
+  readonly offset: number;
+  readonly depth: number;
+}
+
+interface Place {
+  readonly around: Host | undefined;
+  readonly callLine: number | undefined;
+}
+
+interface FoundCode<T> {
+  readonly wanted: T;
+  readonly ranges: readonly Range[];
+  readonly host: Place | undefined;
+}
+
+const target = (entries: Entries): number | undefined =>
+  entries.value(C.DW_AT_abstract_origin) ?? entries.value(C.DW_AT_specification);
+
+/** What the abbreviations of a unit tell about its functions. */
+interface UnitKind {
+  /** A function's name may lie elsewhere than in `.debug_str`, or is found by an index. */
+  readonly namesElsewhere: boolean;
+  /** A function may refer to another unit. */
+  readonly refersAcross: boolean;
+}
+
+function kindOf(table: AbbreviationTable): UnitKind {
+  let namesElsewhere = false;
+  let refersAcross = false;
+  for (const { tag, attributes, forms } of table.values()) {
+    if (tag !== C.DW_TAG_subprogram && tag !== C.DW_TAG_inlined_subroutine) continue;
+    for (let index = 0; index < attributes.length; index++) {
+      const isName = NAMES.has(attributes[index] as number);
+      namesElsewhere ||= isName && forms[index] !== C.DW_FORM_strp;
+      refersAcross ||= forms[index] === C.DW_FORM_ref_addr;
+    }
+  }
+  return { namesElsewhere, refersAcross };
+}
+
+const NAMES: ReadonlySet<number> = new Set([C.DW_AT_name, C.DW_AT_linkage_name, C.DW_AT_MIPS_linkage_name]);
+
+const passes = <T>({ groups }: FunctionSearch<T>, name: string): boolean =>
+  groups.some((texts) => texts.every((text) => name.includes(text)));
+
+/** Strings of `.debug_str` that are wanted names, by their place. */
+async function acceptedStrings<T>(
+  section: SectionData,
+  { groups, accept }: FunctionSearch<T>,
+  pause: Pause,
+): Promise<ReadonlyMap<number, T>> {
+  const seen = new Set<number>();
+  const accepted = new Map<number, T>();
+  const needles = groups.map((texts) => texts.map((text) => Buffer.from(text, 'latin1')));
+  for (const { start: base, bytes } of stringPieces(section)) {
+    for (const group of needles) {
+      findStrings(bytes, group, (start, end) => {
+        if (seen.has(base + start) || end - start > MAX_NAME) return;
+        if (seen.size >= MAX_NAMES) throw new Error(`Cannot search the names: more than ${MAX_NAMES} pass`);
+        seen.add(base + start);
+        const wanted = accept(bytes.toString('latin1', start, end));
+        if (wanted !== undefined) accepted.set(base + start, wanted);
+      });
+      await pause();
+    }
+  }
+  return accepted;
+}
+
+const WINDOW = 1 << 20;
+
+/** Pieces that end behind a NUL; a longer string than a window is cut: no name is. */
+function* stringPieces(section: SectionData): Generator<{ readonly start: number; readonly bytes: Buffer }> {
+  for (let start = 0; start < section.size; ) {
+    const bytes = section.read(start, Math.min(WINDOW, section.size - start));
+    const end = bytes.lastIndexOf(0) + 1;
+    const used = end === 0 ? bytes.length : end;
+    yield { start, bytes: bytes.subarray(0, used) };
+    start += used;
+  }
+}

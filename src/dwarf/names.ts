@@ -1,0 +1,59 @@
+import * as C from './constants.ts';
+import { Cursor } from './cursor.ts';
+import { type Dwarf, entryAt } from './dwarf.ts';
+import type { Entries } from './entries.ts';
+import { isStringIndex } from './forms.ts';
+import type { SectionData } from './section-data.ts';
+import { type Unit, unitAt } from './units.ts';
+
+/** Longer names exist only in hostile files. */
+const MAX_NAME = 1 << 16;
+const WINDOW = 1 << 9;
+/** From a concrete instance to its abstract one, from there to the declaration. */
+const MAX_STEPS = 4;
+
+/** The linkage name of an entry, else its name, looked for in what it is an instance or the definition of, too. */
+export function nameOf(dwarf: Dwarf, unit: Unit, offset: number): string | undefined {
+  let [inUnit, at]: [Unit | undefined, number] = [unit, offset];
+  let plain: string | undefined;
+  for (let step = 0; step < MAX_STEPS && inUnit !== undefined; step++) {
+    const entry = entryAt(dwarf, inUnit, at);
+    if (entry === undefined) break;
+    const linkage = stringOf(dwarf, entry, C.DW_AT_linkage_name);
+    if (linkage !== undefined) return linkage;
+    plain ??= stringOf(dwarf, entry, C.DW_AT_name);
+    const next = entry.value(C.DW_AT_abstract_origin) ?? entry.value(C.DW_AT_specification);
+    if (next === undefined) break;
+    [inUnit, at] = [unitAt(dwarf.units, next), next];
+  }
+  return plain;
+}
+
+/** A string attribute of an entry that was read. */
+export function stringOf(dwarf: Dwarf, entries: Entries, attribute: number): string | undefined {
+  const value = entries.value(attribute);
+  if (value === undefined) return undefined;
+  const form = entries.form(attribute);
+  if (form === C.DW_FORM_string) return textAt(dwarf.info, value);
+  if (form === C.DW_FORM_line_strp) return textAt(dwarf.lineStr, value);
+  if (form === C.DW_FORM_strp) return textAt(dwarf.str, value);
+  return isStringIndex(form) ? textAt(dwarf.str, indexedString(dwarf, entries.unit, value)) : undefined;
+}
+
+/** The place in `.debug_str` that an index stands for. */
+export function indexedString(dwarf: Dwarf, unit: Unit, index: number): number {
+  const at = dwarf.bases(unit).strings + index * unit.offsetSize;
+  const { strOffsets } = dwarf;
+  return new Cursor(strOffsets.read(at, unit.offsetSize), at, strOffsets.name).sized(unit.offsetSize);
+}
+
+/** One character a byte; undefined outside the section. */
+function textAt(section: SectionData, offset: number): string | undefined {
+  for (let size = WINDOW; offset < section.size; size *= 8) {
+    const bytes = section.read(offset, Math.min(size, section.size - offset));
+    const end = bytes.indexOf(0);
+    if (end >= 0) return bytes.toString('latin1', 0, end);
+    if (size >= MAX_NAME || size >= section.size - offset) return undefined;
+  }
+  return undefined;
+}
