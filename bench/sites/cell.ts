@@ -58,7 +58,7 @@ export async function measureCell(files: CellFiles): Promise<CellResult> {
   const { readCode } = await analyze(files.symbols, [], { cacheDirectory: false, debugRoot: NO_DEBUG_FILES });
   const isBoundary = boundaryCheck(files.symbols, readCode);
   const twin = (plans: Planned): TwinResult => ({
-    hooks: scoreSites(plans.all, named.all, truth, isBoundary),
+    hooks: scoreSites(plans.all, { truth, named: named.all, isBoundary }),
     ...compareLayouts(plans.all, named.all),
     sources: plans.auto.sources,
     analysisMs: plans.analysisMs,

@@ -13,7 +13,7 @@ export function totalsOf(twins: readonly TwinResult[]): Totals {
     hooks.reduce((total, score) => total + count(score), 0);
   return {
     right: sum(({ right }) => right),
-    missed: sum(({ missed }) => missed),
+    missed: sum(({ missed }) => missed.length),
     wrong:
       sum(({ wrong }) => wrong.length) + twins.reduce((total, twin) => total + twin.wrongLayouts.length, 0),
   };
@@ -47,10 +47,12 @@ function twinLines(title: string, twin: TwinResult): readonly string[] {
 }
 
 function hookLines({ hook, right, missed, wrong, evidence, reasons }: HookScore): readonly string[] {
-  const counts = `${right} right${missed > 0 ? `, ${missed} missed` : ''}`;
+  const counts = `${right} right${missed.length > 0 ? `, ${missed.length} missed` : ''}`;
   return [
     `  ${hook.padEnd(26)} ${counts}${evidence.length > 0 ? `  (${evidence.slice(0, 3).join('; ')})` : ''}`,
-    ...(missed > 0 ? reasons.slice(0, 2).map((reason) => `      ${reason}`) : []),
+    ...(missed.length > 0
+      ? [...new Set([...reasons, ...missed])].slice(0, 4).map((text) => `      ${text}`)
+      : []),
     ...wrong.map((text) => `      WRONG ${text}`),
   ];
 }

@@ -1,11 +1,12 @@
 import type { Plan, ProbeSite } from '../../src/plan/plan.ts';
-import { type TrueCode, type Truth, trueHook } from './truth.ts';
+import { type TrueCode, type Truth, trueHook, wantedHooks } from './truth.ts';
 
 /** What came of one hook in one program. */
 export interface HookScore {
   readonly hook: string;
   readonly right: number;
-  readonly missed: number;
+  /** Places without a right site. */
+  readonly missed: readonly string[];
   readonly wrong: readonly string[];
   /** How the sites were found, each once. */
   readonly evidence: readonly string[];
@@ -13,43 +14,28 @@ export interface HookScore {
   readonly reasons: readonly string[];
 }
 
-/**
- * The sites of `plan` against the truth. `named` is the plan of the same program with symbols: its sites are
- * what is wanted, and where names do not help (all copies are inlined), each copy is.
- */
-export function scoreSites(
-  plan: Plan,
-  named: Plan,
-  truth: Truth,
-  isBoundary: (svma: number) => boolean,
-): readonly HookScore[] {
-  const hooks = new Set([...named.probes, ...named.missing, ...plan.probes].map(({ hook }) => hook));
-  return [...hooks]
-    .filter((hook) => isJudged(hook, plan))
-    .sort()
-    .map((hook) => scoreHook(hook, plan, named, truth, isBoundary));
+/** What sites are held against. */
+export interface Standard {
+  readonly truth: Truth;
+  /** The plan of the same program with symbols: where both have a site, its operands must be the same. */
+  readonly named: Plan;
+  /** Whether the address is an instruction of the function around it. */
+  readonly isBoundary: (svma: number) => boolean;
 }
 
-/** Reasons may name layouts and other things that have no site. */
-const isJudged = (hook: string, plan: Plan): boolean =>
-  trueHook(hook) !== undefined || plan.probes.some((probe) => probe.hook === hook);
+export function scoreSites(plan: Plan, standard: Standard): readonly HookScore[] {
+  const hooks = new Set([...wantedHooks(standard.truth), ...plan.probes.map(({ hook }) => hook)]);
+  return [...hooks].sort().map((hook) => scoreHook(hook, plan, standard));
+}
 
-function scoreHook(
-  hook: string,
-  plan: Plan,
-  named: Plan,
-  truth: Truth,
-  isBoundary: (svma: number) => boolean,
-): HookScore {
-  const own = (one: Plan) => one.probes.filter((probe) => probe.hook === hook);
-  const sites = own(plan);
-  const code = trueHook(hook)?.functions.flatMap((id) => truth.get(id) ?? []) ?? [];
-  const judged = sites.map((site) => ({ site, problem: problemOf(site, own(named), code, isBoundary) }));
+function scoreHook(hook: string, plan: Plan, standard: Standard): HookScore {
+  const sites = plan.probes.filter((probe) => probe.hook === hook);
+  const judged = sites.map((site) => ({ site, problem: problemOf(site, standard) }));
   const right = judged.filter(({ problem }) => problem === undefined).map(({ site }) => site);
   return {
     hook,
     right: right.length,
-    missed: missedPlaces(hook, right, own(named), code),
+    missed: missedPlaces(hook, right, standard.truth),
     wrong: judged.flatMap(({ site, problem }) => (problem ? [`${describe(site)}: ${problem}`] : [])),
     evidence: [...new Set(sites.map(({ evidence }) => evidence.replace(/\d+/g, 'n')))],
     reasons: plan.missing.filter((one) => one.hook === hook).map(({ reason }) => reason),
@@ -59,25 +45,23 @@ function scoreHook(
 const describe = (site: ProbeSite): string =>
   `${site.hook} at 0x${site.svma.toString(16)} (${site.instruction})`;
 
-function problemOf(
-  site: ProbeSite,
-  named: readonly ProbeSite[],
-  code: readonly TrueCode[],
-  isBoundary: (svma: number) => boolean,
-): string | undefined {
-  if (trueHook(site.hook) === undefined) return 'nobody has said yet where such sites belong';
+function problemOf(site: ProbeSite, { truth, named, isBoundary }: Standard): string | undefined {
+  const wanted = trueHook(site.hook);
+  if (wanted === undefined) return 'nobody has said yet where such sites belong';
   if (!isBoundary(site.svma)) return 'not an instruction of the function around it';
-  const around = code.filter((one) => holds(one, site.svma));
+  const around = codeOf(wanted.functions, truth).filter((one) => holds(one, site.svma));
   if (around.length === 0) return 'not in the code of its function';
-  const same = named.find(({ svma }) => svma === site.svma);
-  if (same && !sameOperands(same, site))
-    return `other operands than by names: ${operands(site)}, ${operands(same)}`;
+  const same = named.probes.find(({ hook, svma }) => hook === site.hook && svma === site.svma);
+  if (same) return operands(same) === operands(site) ? undefined : differs(site, same);
   const entry = site.svma - site.functionOffset;
-  if (site.functionOffset > 0 || same) return undefined;
-  return around.some(({ ranges, inlinedInto }) => !inlinedInto && ranges[0]?.start === entry)
+  const isEntry = around.some(({ ranges, inlinedInto }) => !inlinedInto && ranges[0]?.start === entry);
+  return site.functionOffset > 0 || isEntry
     ? undefined
     : 'taken for the entry of its function, which it is not';
 }
+
+const codeOf = (functions: readonly string[], truth: Truth): readonly TrueCode[] =>
+  functions.flatMap((id) => truth.get(id) ?? []);
 
 const holds = ({ ranges }: TrueCode, address: number): boolean =>
   ranges.some(({ start, end }) => address >= start && address < end);
@@ -85,33 +69,32 @@ const holds = ({ ranges }: TrueCode, address: number): boolean =>
 const operands = ({ program, register, offset }: ProbeSite): string =>
   `${program}, register ${register ?? 'none'}, offset ${offset ?? 'none'}`;
 
-const sameOperands = (a: ProbeSite, b: ProbeSite): boolean => operands(a) === operands(b);
+const differs = (site: ProbeSite, named: ProbeSite): string =>
+  `other operands than by names: ${operands(site)}, not ${operands(named)}`;
 
-/** Places without a right site. */
-function missedPlaces(
-  hook: string,
-  right: readonly ProbeSite[],
-  named: readonly ProbeSite[],
-  code: readonly TrueCode[],
-): number {
-  if (trueHook(hook)?.any === true) return right.length === 0 && code.length > 0 ? 1 : 0;
-  const places = named.length > 0 ? wholeFunctions(named, code) : outermost(code);
-  return places.filter((place) => !right.some(({ svma }) => holds(place, svma))).length;
+/** Functions of the hook and copies inside others that have no right site. */
+function missedPlaces(hook: string, right: readonly ProbeSite[], truth: Truth): readonly string[] {
+  const { functions, alternatives } = trueHook(hook) ?? { functions: [] };
+  const missedIn = (ids: readonly string[]) =>
+    outermost(codeOf(ids, truth))
+      .filter((place) => !right.some(({ svma }) => holds(place, svma)))
+      .map(placeName);
+  if (!alternatives) return missedIn(functions);
+  const each = functions.filter((id) => truth.has(id)).map((id) => missedIn([id]));
+  return each.sort((a, b) => a.length - b.length)[0] ?? [];
 }
 
-/** The code around the sites that names lead to. */
-function wholeFunctions(named: readonly ProbeSite[], code: readonly TrueCode[]): readonly TrueCode[] {
-  const around = named.map(({ svma }) => code.find((one) => holds(one, svma)));
-  return [...new Set(around.filter((one) => one !== undefined))];
-}
+const placeName = ({ name, inlinedInto }: TrueCode): string =>
+  inlinedInto ? `inlined into ${inlinedInto}` : `a function: ${name}`;
 
 /** A copy inside a copy of the same function is one place. */
 function outermost(code: readonly TrueCode[]): readonly TrueCode[] {
   return code.filter(
-    (one, index) => !code.some((other, at) => at !== index && isInside(one, other, at < index)),
+    (one, at) => !code.some((other, index) => index !== at && isInside(one, other, index < at)),
   );
 }
 
+/** Of two with the same code the earlier one stays. */
 function isInside(one: TrueCode, other: TrueCode, isEarlier: boolean): boolean {
   const inside = one.ranges.every(({ start }) => holds(other, start));
   return inside && (isEarlier || !other.ranges.every(({ start }) => holds(one, start)));

@@ -17,8 +17,8 @@ interface TrueFunction {
 /** Where the sites of a hook may lie, by ids of functions. */
 interface TrueHook {
   readonly functions: readonly string[];
-  /** A site in any of them does what the hook is for; else each place that the product finds by names is wanted. */
-  readonly any?: boolean;
+  /** One of the functions is enough: whatever passes one passes the others. */
+  readonly alternatives?: true;
 }
 
 /** Functions that the product asks no symbol table for, because they are always inlined or found in another way. */
@@ -30,8 +30,8 @@ const MORE_FUNCTIONS: readonly TrueFunction[] = [
   },
   {
     id: 'reqwest.pending',
-    contains: ['reqwest', 'async_impl', 'client', 'Pending', 'poll'],
-    pattern: /^<reqwest::async_impl::client::Pending(?:Request)? as core::future::future::Future>::poll$/,
+    contains: ['reqwest', 'async_impl', 'client', 'PendingRequest', 'poll'],
+    pattern: /^<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll$/,
   },
 ];
 
@@ -41,15 +41,31 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
   'reqwest.timeout': { functions: ['reqwest.pending'] },
   'hyper.client.call': {
     functions: ['hyper.client.domain', 'hyper.client.request', 'hyper.client.call'],
-    any: true,
+    alternatives: true,
   },
-  'hyper.client.drop': { functions: ['hyper.client.future', 'hyper.client.retry_future'] },
-  'hyper.client.send': { functions: ['hyper.client.send'] },
+  'hyper.client.drop': {
+    functions: ['hyper.client.future', 'hyper.client.retry_future'],
+    alternatives: true,
+  },
+  'h2.send_trailers': {
+    functions: ['h2.Send.send_trailers', 'h2.StreamRef.send_trailers'],
+    alternatives: true,
+  },
 };
 
 export function trueHook(name: string): TrueHook | undefined {
   const queries = HOOKS.filter((hook) => hook.name === name).map(({ query }) => query);
   return CHOSEN[name] ?? (queries.length > 0 ? { functions: queries } : undefined);
+}
+
+/** Hooks that this program has code for. Of reqwest's own functions only blocking callers need anything. */
+export function wantedHooks(truth: Truth): readonly string[] {
+  const all = new Set([...HOOKS.map(({ name }) => name), ...Object.keys(CHOSEN)]);
+  const hasCode = (id: string) => (truth.get(id) ?? []).length > 0;
+  return [...all].filter((name) => {
+    if (name.startsWith('reqwest.') && name !== 'reqwest.timeout') return hasCode('reqwest.blocking_call');
+    return trueHook(name)?.functions.some(hasCode) ?? false;
+  });
 }
 
 /** Code of one function as DWARF has it. */

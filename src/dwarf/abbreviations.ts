@@ -28,7 +28,7 @@ const MAX_KEPT = 64;
 /** Parses tables when a unit asks for them; the last few are kept, since units often share theirs. */
 export class Abbreviations {
   readonly #section: SectionData;
-  readonly #known = new Map<string, AbbreviationTable>();
+  readonly #known = new Map<number, AbbreviationTable>();
   #bytes: Buffer | undefined;
   #left = MAX_ATTRIBUTES;
 
@@ -37,7 +37,7 @@ export class Abbreviations {
   }
 
   table(offset: number, format: UnitFormat): AbbreviationTable {
-    const key = `${offset} ${format.addressSize} ${format.offsetSize} ${format.version}`;
+    const key = keyOf(offset, format);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     if (this.#known.size >= MAX_KEPT) this.#known.clear();
@@ -67,6 +67,10 @@ export class Abbreviations {
     return table;
   }
 }
+
+/** One number for the place and everything else that sizes depend on. */
+const keyOf = (offset: number, { addressSize, offsetSize, version }: UnitFormat): number =>
+  ((offset * 16 + addressSize) * 16 + offsetSize) * 16 + version;
 
 function readAbbreviation(cursor: Cursor, format: UnitFormat): Abbreviation {
   const tag = cursor.uleb();

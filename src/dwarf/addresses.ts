@@ -1,12 +1,12 @@
 import * as C from './constants.ts';
 import { Cursor } from './cursor.ts';
-import { type Dwarf, isCode, type Range } from './dwarf.ts';
+import { type Dwarf, indexedAddress, isCode, type Range } from './dwarf.ts';
 import type { Entries } from './entries.ts';
 import { isAddressIndex } from './forms.ts';
 import type { Unit } from './units.ts';
 
 /** Entries of range lists that one file may have read: hostile ones point to the same list from everywhere. */
-const MAX_LISTED = 1 << 22;
+const MAX_LISTED = 1 << 20;
 const WINDOW = 1 << 12;
 
 /** Where the code of entries lies. Addresses that the linker dropped are left out. */
@@ -45,8 +45,7 @@ export class Addresses {
   }
 
   #indexed(unit: Unit, index: number): number {
-    const base = this.#dwarf.bases(unit).addresses;
-    return new Cursor(this.#dwarf.addr.read(base + index * 8, 8), base, '.debug_addr').u64();
+    return indexedAddress(this.#dwarf.addr, this.#dwarf.bases(unit).addresses, index);
   }
 
   #list(entries: Entries, value: number): readonly Range[] {

@@ -3,7 +3,9 @@ import type { ElfFile } from '../elf/elf.ts';
 import { findSection } from '../elf/elf.ts';
 import { Abbreviations, type AbbreviationTable } from './abbreviations.ts';
 import * as C from './constants.ts';
+import { Cursor } from './cursor.ts';
 import { Entries } from './entries.ts';
+import { isAddressIndex } from './forms.ts';
 import { type SectionData, sectionData } from './section-data.ts';
 import { readUnits, type Unit } from './units.ts';
 
@@ -47,6 +49,7 @@ export function openDwarf(elf: ElfFile): Dwarf | undefined {
   const info = section('.debug_info');
   const abbreviations = new Abbreviations(section('.debug_abbrev'));
   const { units, skipped } = readUnits(info);
+  const addr = section('.debug_addr');
   const known = new Map<Unit, UnitBases>();
   const table = (unit: Unit) => abbreviations.table(unit.abbreviations, unit);
   return {
@@ -56,13 +59,13 @@ export function openDwarf(elf: ElfFile): Dwarf | undefined {
     str: section('.debug_str'),
     lineStr: section('.debug_line_str'),
     strOffsets: section('.debug_str_offsets'),
-    addr: section('.debug_addr'),
+    addr,
     ranges: section('.debug_ranges'),
     rngLists: section('.debug_rnglists'),
     code: codeRanges(elf),
     table,
     bases(unit) {
-      const bases = known.get(unit) ?? readBases(info, unit, table(unit));
+      const bases = known.get(unit) ?? readBases(info, addr, unit, table(unit));
       if (known.size < MAX_KNOWN) known.set(unit, bases);
       return bases;
     },
@@ -98,18 +101,25 @@ export const isCode = (dwarf: Dwarf, { start, end }: Range): boolean =>
 
 const ROOT_WINDOW = 1 << 12;
 
-function readBases(info: SectionData, unit: Unit, table: AbbreviationTable): UnitBases {
+function readBases(info: SectionData, addr: SectionData, unit: Unit, table: AbbreviationTable): UnitBases {
   const size = Math.min(ROOT_WINDOW, unit.end - unit.entries);
   const entries = new Entries(unit, info.read(unit.entries, size), unit.entries, table);
   if (entries.next()) entries.read();
-  // Without an index form there is nothing to add to; the low address of split ranges is an index of its own.
-  const isAddress = entries.form(C.DW_AT_low_pc) === C.DW_FORM_addr;
+  const addresses = entries.value(C.DW_AT_addr_base) ?? 8;
+  const low = entries.value(C.DW_AT_low_pc) ?? 0;
+  const isIndex = entries.has(C.DW_AT_low_pc) && isAddressIndex(entries.form(C.DW_AT_low_pc));
   return {
-    address: isAddress ? (entries.value(C.DW_AT_low_pc) ?? 0) : 0,
+    address: isIndex ? indexedAddress(addr, addresses, low) : low,
     strings: entries.value(C.DW_AT_str_offsets_base) ?? 8,
-    addresses: entries.value(C.DW_AT_addr_base) ?? 8,
+    addresses,
     rangeLists: entries.value(C.DW_AT_rnglists_base) ?? 0,
   };
+}
+
+/** An entry of `.debug_addr`. */
+export function indexedAddress(addr: SectionData, base: number, index: number): number {
+  const at = base + index * 8;
+  return new Cursor(addr.read(at, 8), at, addr.name).u64();
 }
 
 /** The entries of a unit, from the first. */

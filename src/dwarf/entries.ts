@@ -5,8 +5,7 @@ import { isUnitReference, readNumber, skipForm } from './forms.ts';
 import type { Unit } from './units.ts';
 
 /** Attributes that are kept; all others are skipped. */
-const KEPT = new Uint8Array(0x80);
-for (const attribute of [
+const KEPT = [
   C.DW_AT_name,
   C.DW_AT_byte_size,
   C.DW_AT_low_pc,
@@ -24,8 +23,11 @@ for (const attribute of [
   C.DW_AT_str_offsets_base,
   C.DW_AT_addr_base,
   C.DW_AT_rnglists_base,
-])
-  KEPT[attribute] = 1;
+];
+/** By attribute: where its value is kept, from 1. */
+const SLOTS = new Uint8Array(0x80);
+for (const [index, attribute] of KEPT.entries()) SLOTS[attribute] = index + 1;
+const zeros = (): number[] => new Array(KEPT.length + 1).fill(0);
 
 /** Far deeper than scopes nest in real programs. */
 const MAX_DEPTH = 4096;
@@ -43,10 +45,11 @@ export class Entries {
   tag = 0;
   readonly #cursor: Cursor;
   readonly #table: AbbreviationTable;
-  readonly #values = new Float64Array(0x80);
-  readonly #forms = new Uint16Array(0x80);
+  // Plain arrays: a unit may have one entry, and typed ones cost more than it.
+  readonly #values = zeros();
+  readonly #forms = zeros();
   /** Which entry a value is of. */
-  readonly #stamps = new Float64Array(0x80);
+  readonly #stamps = zeros();
   #stamp = 0;
   #abbreviation: Abbreviation | undefined;
   #level = 0;
@@ -102,48 +105,51 @@ export class Entries {
   }
 
   read(): void {
-    const { attributes, forms, constants } = this.#abbreviation as Abbreviation;
+    const { attributes, forms, constants, sizes } = this.#abbreviation as Abbreviation;
     this.#isRead = true;
     this.#stamp++;
     for (let index = 0; index < forms.length; index++) {
       let attribute = attributes[index] as number;
       const form = forms[index] as number;
       if (attribute === C.DW_AT_MIPS_linkage_name) attribute = C.DW_AT_linkage_name;
-      if (attribute < 0x80 && KEPT[attribute] === 1) this.#keep(attribute, form, constants[index] as number);
+      const size = sizes[index] as number;
+      const slot = attribute < 0x80 ? (SLOTS[attribute] as number) : 0;
+      if (slot > 0) this.#keep(slot, form, size, constants[index] as number);
+      else if (size >= 0) this.#cursor.skip(size);
       else skipForm(this.#cursor, form, this.unit);
     }
   }
 
-  #keep(attribute: number, form: number, constant: number): void {
-    const value = this.#valueOf(form, constant);
+  #keep(slot: number, form: number, size: number, constant: number): void {
+    const value = this.#valueOf(form, size, constant);
     if (value === undefined) return;
-    this.#values[attribute] = value;
-    this.#forms[attribute] = form;
-    this.#stamps[attribute] = this.#stamp;
+    this.#values[slot] = value;
+    this.#forms[slot] = form;
+    this.#stamps[slot] = this.#stamp;
   }
 
   /** References count from the section's start; a string in place stands for its own place. */
-  #valueOf(form: number, constant: number): number | undefined {
+  #valueOf(form: number, size: number, constant: number): number | undefined {
     const cursor = this.#cursor;
     if (form === C.DW_FORM_string) {
       const place = cursor.origin + cursor.at;
       cursor.skipString();
       return place;
     }
-    const value = readNumber(cursor, form, constant, this.unit);
+    const value = readNumber(cursor, form, size, constant, this.unit);
     return value !== undefined && isUnitReference(form) ? this.unit.offset + value : value;
   }
 
   /** Of the entry that was read last; undefined when it has no such attribute. */
   value(attribute: number): number | undefined {
-    return this.#stamps[attribute] === this.#stamp ? this.#values[attribute] : undefined;
+    return this.has(attribute) ? this.#values[SLOTS[attribute] as number] : undefined;
   }
 
   form(attribute: number): number {
-    return this.#forms[attribute] ?? 0;
+    return this.#forms[SLOTS[attribute] as number] ?? 0;
   }
 
   has(attribute: number): boolean {
-    return this.#stamps[attribute] === this.#stamp;
+    return this.#stamps[SLOTS[attribute] as number] === this.#stamp;
   }
 }

@@ -85,23 +85,23 @@ function directForm(cursor: Cursor): number {
   return form;
 }
 
-/** A constant, address, offset or index. `undefined` for all else, whose bytes are skipped. */
+/** A constant, address, offset or index of `size` bytes (-1: that differs). `undefined` for all else, which is skipped. */
 export function readNumber(
   cursor: Cursor,
   form: number,
+  size: number,
   constant: number,
   format: UnitFormat,
 ): number | undefined {
+  if (size === 4) return cursor.u32();
+  if (size === 8 && form !== C.DW_FORM_ref_sig8) return cursor.u64();
+  if (size === 1) return cursor.u8();
+  if (size === 2) return cursor.u16();
+  if (size === 3) return cursor.u24();
   if (form === C.DW_FORM_implicit_const) return constant;
   if (form === C.DW_FORM_flag_present) return 1;
   if (form === C.DW_FORM_sdata) return cursor.sleb();
   if (LEB128.has(form)) return cursor.uleb();
-  const size = form === C.DW_FORM_ref_sig8 ? -1 : fixedSize(form, format);
-  if (size === 4) return cursor.u32();
-  if (size === 8) return cursor.u64();
-  if (size === 1) return cursor.u8();
-  if (size === 2) return cursor.u16();
-  if (size === 3) return cursor.u24();
   skipForm(cursor, form, format);
   return undefined;
 }

@@ -74,7 +74,7 @@ class Finder<T> {
   async run(): Promise<readonly FunctionCode<T>[]> {
     const { info, units, str } = this.#dwarf;
     this.#strings = await acceptedStrings(str, this.#search, this.#pause);
-    const kinds = units.map((unit) => kindOf(this.#dwarf.table(unit)));
+    const kinds = kindsOf(this.#dwarf);
     const naming = new Set(
       await unitsThatName(info, units, new OffsetSet(this.#strings.keys()), this.#pause),
     );
@@ -110,7 +110,7 @@ class Finder<T> {
     if (value === undefined) return undefined;
     if (entries.form(attribute) === C.DW_FORM_strp) return this.#strings.get(value);
     const name = stringOf(this.#dwarf, entries, attribute);
-    return name !== undefined && passes(this.#search, name) ? this.#search.accept(name) : undefined;
+    return name !== undefined && passes(this.#search.groups, name) ? this.#search.accept(name) : undefined;
   }
 
   async #collectCode(unit: Unit): Promise<void> {
@@ -177,6 +177,17 @@ interface UnitKind {
   readonly refersAcross: boolean;
 }
 
+/** Of each unit; most share a table with others. */
+function kindsOf({ units, table }: Dwarf): readonly UnitKind[] {
+  const known = new Map<AbbreviationTable, UnitKind>();
+  return units.map((unit) => {
+    const abbreviations = table(unit);
+    const kind = known.get(abbreviations) ?? kindOf(abbreviations);
+    known.set(abbreviations, kind);
+    return kind;
+  });
+}
+
 function kindOf(table: AbbreviationTable): UnitKind {
   let namesElsewhere = false;
   let refersAcross = false;
@@ -193,25 +204,27 @@ function kindOf(table: AbbreviationTable): UnitKind {
 
 const NAMES: ReadonlySet<number> = new Set([C.DW_AT_name, C.DW_AT_linkage_name, C.DW_AT_MIPS_linkage_name]);
 
-const passes = <T>({ groups }: FunctionSearch<T>, name: string): boolean =>
+const passes = (groups: Groups, name: string): boolean =>
   groups.some((texts) => texts.every((text) => name.includes(text)));
 
 /** Strings of `.debug_str` that are wanted names, by their place. */
 async function acceptedStrings<T>(
   section: SectionData,
-  { groups, accept }: FunctionSearch<T>,
+  search: FunctionSearch<T>,
   pause: Pause,
 ): Promise<ReadonlyMap<number, T>> {
   const seen = new Set<number>();
   const accepted = new Map<number, T>();
-  const needles = groups.map((texts) => texts.map((text) => Buffer.from(text, 'latin1')));
+  const leads = leadingTexts(search.groups);
   for (const { start: base, bytes } of stringPieces(section)) {
-    for (const group of needles) {
-      findStrings(bytes, group, (start, end) => {
+    for (const { text, groups } of leads) {
+      findStrings(bytes, [Buffer.from(text, 'latin1')], (start, end) => {
         if (seen.has(base + start) || end - start > MAX_NAME) return;
+        const name = bytes.toString('latin1', start, end);
+        if (!passes(groups, name)) return;
         if (seen.size >= MAX_NAMES) throw new Error(`Cannot search the names: more than ${MAX_NAMES} pass`);
         seen.add(base + start);
-        const wanted = accept(bytes.toString('latin1', start, end));
+        const wanted = search.accept(name);
         if (wanted !== undefined) accepted.set(base + start, wanted);
       });
       await pause();
@@ -219,6 +232,35 @@ async function acceptedStrings<T>(
   }
   return accepted;
 }
+
+/** Shorter texts are in too many names to look at them all. */
+const MIN_LEAD = 6;
+
+type Groups = FunctionSearch<unknown>['groups'];
+
+interface Lead {
+  readonly text: string;
+  /** All with the text among theirs; longer texts, which are rarer, come first. */
+  readonly groups: Groups;
+}
+
+/** A few texts of which each group has one: the section is searched once for each of them, not once for each group. */
+export function leadingTexts(groups: Groups): readonly Lead[] {
+  const leads: Lead[] = [];
+  for (let left = groups; left.length > 0; ) {
+    const texts = [...new Set(left.flat())].filter(({ length }) => length >= MIN_LEAD);
+    const uses = (text: string) => left.filter((group) => group.includes(text)).length;
+    const [best] = texts.sort((a, b) => uses(b) - uses(a) || b.length - a.length);
+    const text = best ?? byLength(left[0] ?? [])[0] ?? '';
+    const isLed = (group: readonly string[]) => (text === '' ? group.length === 0 : group.includes(text));
+    leads.push({ text, groups: left.filter(isLed).map(byLength) });
+    left = left.filter((group) => !isLed(group));
+  }
+  return leads;
+}
+
+const byLength = (texts: readonly string[]): readonly string[] =>
+  texts.toSorted((a, b) => b.length - a.length);
 
 const WINDOW = 1 << 20;
 

@@ -23,8 +23,8 @@ export interface Units {
 /** Longest header: 64-bit DWARF, a skeleton or type unit. */
 const MAX_HEADER = 40;
 const WINDOW = 1 << 16;
-/** A program of 500 MB has some 10,000. */
-const MAX_UNITS = 1 << 20;
+/** A program of 500 MB has some 20,000. */
+const MAX_UNITS = 1 << 17;
 /** Of DW_FORM lengths: the next eight bytes are the length. */
 const LONG = 0xffff_ffff;
 
@@ -107,6 +107,7 @@ function whySkipped({ unit, type }: Header): string | undefined {
   if (unit.version !== 4 && unit.version !== 5) return `DWARF ${unit.version}`;
   if (type === C.DW_UT_skeleton || type === C.DW_UT_split_compile || type === C.DW_UT_split_type)
     return 'split DWARF';
+  if (unit.entries >= unit.end) return 'without entries';
   if (unit.addressSize !== 8) return `addresses of ${unit.addressSize} bytes`;
   return undefined;
 }
