@@ -1,7 +1,10 @@
 // npm run bench:sites: see docs/bench.md. Started by scripts/bench-sites.mjs, which builds what is needed.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type CellFiles, type CellResult, measureCell } from './cell.ts';
+import { compatibilityText, type MissingCell } from './compatibility.ts';
 import { cellText, precision, recall, totalsOf } from './report.ts';
 
 const { values } = parseArgs({
@@ -12,10 +15,13 @@ const { values } = parseArgs({
   },
 });
 
+/** dist/bench/sites/ is three folders below. */
+const DOCUMENT = join(fileURLToPath(new URL('../../..', import.meta.url)), 'COMPATIBILITY.md');
+
 interface Input {
   readonly cells: readonly CellFiles[];
   /** Cells that can't be built on this machine, and why. */
-  readonly missing: readonly { readonly stack: string; readonly cell: string; readonly reason: string }[];
+  readonly missing: readonly MissingCell[];
 }
 
 const { cells, missing } = JSON.parse(readFileSync(values.cells ?? 0, 'utf8')) as Input;
@@ -33,4 +39,5 @@ console.log(
   `stripped:     precision ${precision(stripped)}, recall ${recall(stripped)}, wrong ${stripped.wrong}`,
 );
 if (values.json) writeFileSync(values.json, JSON.stringify(results, undefined, 2));
+if (values.write) writeFileSync(DOCUMENT, compatibilityText(results, missing));
 process.exitCode = named.wrong + stripped.wrong > 0 ? 1 : 0;

@@ -3,8 +3,9 @@ import type { HookScore } from './score.ts';
 
 export interface Totals {
   readonly right: number;
-  readonly missed: number;
   readonly wrong: number;
+  readonly places: number;
+  readonly missed: number;
 }
 
 export function totalsOf(twins: readonly TwinResult[]): Totals {
@@ -13,6 +14,7 @@ export function totalsOf(twins: readonly TwinResult[]): Totals {
     hooks.reduce((total, score) => total + count(score), 0);
   return {
     right: sum(({ right }) => right),
+    places: sum(({ places }) => places),
     missed: sum(({ missed }) => missed.length),
     wrong:
       sum(({ wrong }) => wrong.length) + twins.reduce((total, twin) => total + twin.wrongLayouts.length, 0),
@@ -23,7 +25,7 @@ export const percent = (part: number, whole: number): string =>
   whole === 0 ? 'none' : `${((100 * part) / whole).toFixed(1)} %`;
 
 export const precision = ({ right, wrong }: Totals): string => percent(right, right + wrong);
-export const recall = ({ right, missed }: Totals): string => percent(right, right + missed);
+export const recall = ({ places, missed }: Totals): string => percent(places - missed, places);
 
 export function cellText(result: CellResult): string {
   return [

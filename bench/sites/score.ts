@@ -4,7 +4,10 @@ import { type TrueCode, type Truth, trueHook, wantedHooks } from './truth.ts';
 /** What came of one hook in one program. */
 export interface HookScore {
   readonly hook: string;
+  /** Right sites. */
   readonly right: number;
+  /** The code of the hook: functions and their copies inside others. */
+  readonly places: number;
   /** Places without a right site. */
   readonly missed: readonly string[];
   readonly wrong: readonly string[];
@@ -35,7 +38,7 @@ function scoreHook(hook: string, plan: Plan, standard: Standard): HookScore {
   return {
     hook,
     right: right.length,
-    missed: missedPlaces(hook, right, standard.truth),
+    ...placesOf(hook, right, standard.truth),
     wrong: judged.flatMap(({ site, problem }) => (problem ? [`${describe(site)}: ${problem}`] : [])),
     evidence: [...new Set(sites.map(({ evidence }) => evidence.replace(/\d+/g, 'n')))],
     reasons: plan.missing.filter((one) => one.hook === hook).map(({ reason }) => reason),
@@ -72,16 +75,21 @@ const operands = ({ program, register, offset }: ProbeSite): string =>
 const differs = (site: ProbeSite, named: ProbeSite): string =>
   `other operands than by names: ${operands(site)}, not ${operands(named)}`;
 
-/** Functions of the hook and copies inside others that have no right site. */
-function missedPlaces(hook: string, right: readonly ProbeSite[], truth: Truth): readonly string[] {
+/** Of alternatives the one that the sites cover best. */
+function placesOf(
+  hook: string,
+  right: readonly ProbeSite[],
+  truth: Truth,
+): Pick<HookScore, 'places' | 'missed'> {
   const { functions, alternatives } = trueHook(hook) ?? { functions: [] };
-  const missedIn = (ids: readonly string[]) =>
-    outermost(codeOf(ids, truth))
-      .filter((place) => !right.some(({ svma }) => holds(place, svma)))
-      .map(placeName);
-  if (!alternatives) return missedIn(functions);
-  const each = functions.filter((id) => truth.has(id)).map((id) => missedIn([id]));
-  return each.sort((a, b) => a.length - b.length)[0] ?? [];
+  const of = (ids: readonly string[]) => {
+    const places = outermost(codeOf(ids, truth));
+    const missed = places.filter((place) => !right.some(({ svma }) => holds(place, svma)));
+    return { places: places.length, missed: missed.map(placeName) };
+  };
+  if (!alternatives) return of(functions);
+  const each = functions.filter((id) => truth.has(id)).map((id) => of([id]));
+  return each.sort((a, b) => a.missed.length - b.missed.length)[0] ?? { places: 0, missed: [] };
 }
 
 const placeName = ({ name, inlinedInto }: TrueCode): string =>

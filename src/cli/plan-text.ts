@@ -17,7 +17,8 @@ export function planText(file: string, plan: Plan, problems: readonly string[]):
   return `${lines.join('\n')}\n`;
 }
 
-const LABELS: Readonly<Record<Datum, string>> = {
+/** What a user calls the data of a span. */
+export const LABELS: Readonly<Record<Datum, string>> = {
   'http.server.plaintext': 'HTTP/1 server spans',
   'http.server.tls': 'HTTPS server spans',
   'http.route': 'routes',
