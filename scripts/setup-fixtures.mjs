@@ -1,5 +1,5 @@
 // Builds the target programs of fixtures/ with cargo; prints the folder that holds the executables.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mjs';
 import { mirror } from './setup-mirror.mjs';
@@ -46,8 +46,27 @@ export function buildFixtures(profile = 'release', names = []) {
   const [first = '.'] = names;
   if (first === GO_MODULE) return buildGo();
   const whole = WORKSPACES.find((workspace) => workspace === join(fixtures, first));
-  return whole ? build(whole, profile, []) : build(workspaceOf(first), profile, names);
+  const workspace = whole ?? workspaceOf(first);
+  // Strips what the tests with symbols run, too: the whole workspace, whose features are its programs' together.
+  if (profile === 'release-stripped') return strip(build(workspace, 'release', []));
+  return whole ? build(whole, profile, []) : build(workspace, profile, names);
 }
+
+/** What cargo's `strip = true` leaves: the code is the same, all symbols are gone. Only what has changed is done again. */
+function strip(folder) {
+  const stripped = join(folder, '..', 'release-stripped');
+  mkdirSync(stripped, { recursive: true });
+  for (const { name } of readdirSync(folder, { withFileTypes: true }).filter(isProgram)) {
+    const [from, to] = [join(folder, name), join(stripped, name)];
+    if (existsSync(to) && statSync(to).mtimeMs >= statSync(from).mtimeMs) continue;
+    run('strip', ['-o', `${to}.new`, from]);
+    renameSync(`${to}.new`, to);
+  }
+  return stripped;
+}
+
+/** Beside the programs lie cargo's folders and its `.d` files. */
+const isProgram = (entry) => entry.isFile() && !entry.name.includes('.');
 
 function workspaceOf(name) {
   const found = WORKSPACES.find((workspace) => existsSync(join(workspace, name, 'Cargo.toml')));

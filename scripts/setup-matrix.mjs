@@ -1,5 +1,5 @@
 // Builds the programs of fixtures/matrix in the ways release builds are made; prints the folder of the cells.
-//   node scripts/setup-matrix.mjs [cell…]        release and fat-lto without names; `all` for every one
+//   node scripts/setup-matrix.mjs [cell…]        fat-lto without names; `all` for every one
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const MUSL = 'x86_64-unknown-linux-musl';
 
 /**
  * Settings of cargo's release profile by cell, from environment variables: all cells share the programs that run
- * while they are built. The first two are the hardest that most programs are, and CI builds them.
+ * while they are built.
  */
 export const CELLS = {
   release: { profile: {} },
@@ -28,8 +28,8 @@ export const CELLS = {
   'debian-rustc': { profile: {}, rustc: '/usr/bin/rustc', why: whyNoDebianRustc },
 };
 
-/** The cells that CI builds. */
-export const CI_CELLS = ['release', 'fat-lto'];
+/** What the tests need beside the other workspaces, whose release builds they run stripped, too. */
+export const CI_CELLS = ['fat-lto'];
 
 function whyNoMusl() {
   const installed = spawnSync('rustc', ['--print', 'target-libdir', '--target', MUSL], { encoding: 'utf8' });

@@ -5,7 +5,8 @@
 import { join } from 'node:path';
 import { root, run } from './setup-cache.mjs';
 import { buildCollector } from './setup-collector.mjs';
-import { buildAllFixtures, buildFixtures } from './setup-fixtures.mjs';
+import { buildAllFixtures } from './setup-fixtures.mjs';
+import { buildCells, CI_CELLS } from './setup-matrix.mjs';
 import { compile, filesBelow, installNodePackages } from './setup-node.mjs';
 import { installSystemPackages } from './setup-system.mjs';
 
@@ -25,11 +26,7 @@ const STAGES = [
   },
   { name: 'unit tests', run: () => runTests(testsIn('src', 'test', 'bench'), []), when: unit },
   { name: 'target programs', run: buildAllFixtures, when: endToEnd },
-  {
-    name: 'stripped target programs',
-    run: () => buildFixtures('release-stripped', ['axum08']),
-    when: endToEnd,
-  },
+  { name: 'link-time optimised target programs', run: () => buildCells(CI_CELLS), when: endToEnd },
   { name: 'collector', run: buildCollector, when: endToEnd },
   {
     name: 'end-to-end tests',

@@ -22,11 +22,26 @@ function setUp(script: string, ...args: string[]): string {
   return path;
 }
 
-export type FixtureProfile = 'release' | 'release-stripped';
+/** The last two, of programs of `fixtures/matrix` only: link-time optimised, as one unit that can't unwind. */
+export type FixtureProfile = 'release' | 'release-stripped' | 'fat-lto' | 'fat-lto-stripped';
 
-/** The whole workspace is built in the release profile, only what is asked for in another. */
 export function fixture(name: string, profile: FixtureProfile = 'release'): string {
-  return join(setUp('setup-fixtures.mjs', profile, profile === 'release' ? workspaceOf(name) : name), name);
+  if (profile === 'release' || profile === 'release-stripped')
+    return join(setUp('setup-fixtures.mjs', profile, workspaceOf(name)), name);
+  const twin = profile === 'fat-lto' ? 'symbols' : 'stripped';
+  return join(setUp('setup-matrix.mjs', 'fat-lto'), `${stackOf(name)}-fat-lto`, twin);
+}
+
+/** Programs that one executable of the matrix is, by the name its file gets. */
+const STACKS: Readonly<Record<string, readonly string[]>> = {
+  new: ['axum08', 'client12', 'client12h2', 'grpc14'],
+  old: ['axum06', 'client11', 'client11h2', 'grpc10'],
+};
+
+function stackOf(name: string): string {
+  const stack = Object.keys(STACKS).find((key) => STACKS[key]?.includes(name));
+  if (!stack) throw new Error(`No program of fixtures/matrix runs as ${name}`);
+  return stack;
 }
 
 function workspaceOf(name: string): string {

@@ -99,7 +99,7 @@ function unanswered(record: LoadRecord, target: Target): Record<string, Attribut
 const seesPanic = (record: LoadRecord, target: Target) => record.kind === 'panic' && !isStripped(target);
 
 /** Without symbols the plan has no hook for routes and none for panics. */
-const isStripped = (target: Target) => target.options.profile === 'release-stripped';
+const isStripped = (target: Target) => target.options.profile?.endsWith('-stripped') ?? false;
 
 const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';
 
