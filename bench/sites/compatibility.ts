@@ -2,6 +2,7 @@ import { LABELS } from '../../src/cli/plan-text.ts';
 import { DATA, type Datum } from '../../src/plan/plan.ts';
 import { table } from '../markdown.ts';
 import type { CellResult, TwinResult } from './cell.ts';
+import { type ForeignResult, foreignSection } from './foreign.ts';
 import { precision, recall, totalsOf } from './report.ts';
 
 const HEAD = `<!-- Written by \`npm run bench:sites -- --write\`: changes by hand are lost. -->
@@ -35,7 +36,11 @@ export interface MissingCell {
 }
 
 /** The whole document. */
-export function compatibilityText(results: readonly CellResult[], missing: readonly MissingCell[]): string {
+export function compatibilityText(
+  results: readonly CellResult[],
+  missing: readonly MissingCell[],
+  foreign: readonly ForeignResult[],
+): string {
   const stacks = [...new Set(results.map(({ stack }) => stack))];
   const sections = TWINS.flatMap(([twin, title]) => stacks.map((stack) => ({ twin, title, stack })));
   const of = (stack: string) => results.filter((result) => result.stack === stack);
@@ -44,6 +49,7 @@ export function compatibilityText(results: readonly CellResult[], missing: reado
     '## What a user gets\n',
     ...sections.map(({ twin, title, stack }) => dataSection(`${stack}, ${title}`, of(stack), twin)),
     ...missing.map(({ stack, cell, reason }) => `Not built: ${stack} ${cell}, ${reason}.\n`),
+    ...(foreign.length > 0 ? [foreignSection(foreign)] : []),
     SITES,
     totalsTable(results),
     ...sections.map(({ twin, title, stack }) => siteSection(`${stack}, ${title}`, of(stack), twin)),

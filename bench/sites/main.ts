@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type CellFiles, type CellResult, measureCell } from './cell.ts';
 import { compatibilityText, type MissingCell } from './compatibility.ts';
+import { foreignText, measureForeign } from './foreign.ts';
 import { cellText, precision, recall, totalsOf } from './report.ts';
 
 const { values } = parseArgs({
@@ -22,9 +23,11 @@ interface Input {
   readonly cells: readonly CellFiles[];
   /** Cells that can't be built on this machine, and why. */
   readonly missing: readonly MissingCell[];
+  /** Paths of programs from elsewhere, by name. */
+  readonly foreign: Readonly<Record<string, string>>;
 }
 
-const { cells, missing } = JSON.parse(readFileSync(values.cells ?? 0, 'utf8')) as Input;
+const { cells, missing, foreign } = JSON.parse(readFileSync(values.cells ?? 0, 'utf8')) as Input;
 const results: CellResult[] = [];
 for (const files of cells) {
   const result = await measureCell(files);
@@ -38,6 +41,9 @@ console.log(`with symbols: precision ${precision(named)}, recall ${recall(named)
 console.log(
   `stripped:     precision ${precision(stripped)}, recall ${recall(stripped)}, wrong ${stripped.wrong}`,
 );
-if (values.json) writeFileSync(values.json, JSON.stringify(results, undefined, 2));
-if (values.write) writeFileSync(DOCUMENT, compatibilityText(results, missing));
+const others = measureForeign(foreign);
+if (others.length > 0) console.log(`\n${foreignText(others)}`);
+if (values.json)
+  writeFileSync(values.json, JSON.stringify({ cells: results, foreign: others }, undefined, 2));
+if (values.write) writeFileSync(DOCUMENT, compatibilityText(results, missing, others));
 process.exitCode = named.wrong + stripped.wrong > 0 ? 1 : 0;

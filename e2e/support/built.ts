@@ -28,8 +28,16 @@ export type FixtureProfile = 'release' | 'release-stripped' | 'fat-lto' | 'fat-l
 export function fixture(name: string, profile: FixtureProfile = 'release'): string {
   if (profile === 'release' || profile === 'release-stripped')
     return join(setUp('setup-fixtures.mjs', profile, workspaceOf(name)), name);
-  const twin = profile === 'fat-lto' ? 'symbols' : 'stripped';
-  return join(setUp('setup-matrix.mjs', 'fat-lto'), `${stackOf(name)}-fat-lto`, twin);
+  return matrixCell(stackOf(name), 'fat-lto')[profile === 'fat-lto' ? 'symbols' : 'stripped'];
+}
+
+/** The twins of one build, see scripts/setup-matrix.mjs. */
+export function matrixCell(
+  stack: string,
+  cell: string,
+): { readonly symbols: string; readonly stripped: string } {
+  const folder = join(setUp('setup-matrix.mjs', cell), `${stack}-${cell}`);
+  return { symbols: join(folder, 'symbols'), stripped: join(folder, 'stripped') };
 }
 
 /** Programs that one executable of the matrix is, by the name its file gets. */

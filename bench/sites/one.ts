@@ -1,0 +1,50 @@
+// Analyses one program in a process of its own, with an empty cache and again with what that left; prints JSON.
+import { statSync } from 'node:fs';
+import { analyze } from '../../src/analysis/analyze.ts';
+import { UserError } from '../../src/base/errors.ts';
+import { QUERIES } from '../../src/libraries/index.ts';
+import { makePlan } from '../../src/plan/make-plan.ts';
+import type { SourceChoice } from '../../src/plan/plan.ts';
+
+export interface OneResult {
+  readonly fileMb: number;
+  readonly firstMs: number;
+  readonly secondMs: number;
+  /** Resident memory of the whole process at its highest. */
+  readonly peakMb: number;
+  readonly sites: number;
+  readonly sources: readonly SourceChoice[];
+  /** Why there is no plan. */
+  readonly refused: string | undefined;
+}
+
+type Planned = Pick<OneResult, 'sites' | 'sources' | 'refused'>;
+
+async function plan(path: string, cacheDirectory: string): Promise<Planned> {
+  const { facts, readCode } = await analyze(path, QUERIES, { cacheDirectory });
+  try {
+    const { probes, sources } = makePlan({ facts, readCode }, 'auto');
+    return { sites: probes.length, sources, refused: undefined };
+  } catch (error) {
+    if (error instanceof UserError) return { sites: 0, sources: [], refused: error.message };
+    throw error;
+  }
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly ms: number }> {
+  const start = performance.now();
+  const value = await work();
+  return { value, ms: performance.now() - start };
+}
+
+const [path = '', cacheDirectory = ''] = process.argv.slice(2);
+const first = await timed(() => plan(path, cacheDirectory));
+const second = await timed(() => plan(path, cacheDirectory));
+const result: OneResult = {
+  fileMb: statSync(path).size / 1e6,
+  firstMs: first.ms,
+  secondMs: second.ms,
+  peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6,
+  ...first.value,
+};
+process.stdout.write(JSON.stringify(result));

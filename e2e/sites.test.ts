@@ -1,0 +1,12 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { measureCell } from '../bench/sites/cell.ts';
+import { cellText, totalsOf } from '../bench/sites/report.ts';
+import { matrixCell } from './support/built.ts';
+
+for (const stack of ['new', 'old'] as const) {
+  test(`${stack} stack, fat link-time optimisation, with symbols and stripped: no wrong site`, async () => {
+    const result = await measureCell({ stack, cell: 'fat-lto', ...matrixCell(stack, 'fat-lto') });
+    assert.equal(totalsOf([result.named, result.strippedTwin]).wrong, 0, cellText(result));
+  });
+}
