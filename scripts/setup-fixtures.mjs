@@ -2,9 +2,19 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mjs';
-import { mirroredFixtures } from './setup-mirror.mjs';
+import { mirror } from './setup-mirror.mjs';
 
 const fixtures = join(root, 'fixtures');
+/** Cargo goes by the times and places of files: a new checkout of the same sources must not be built anew. */
+const mirrored = join(cacheDirectory, 'fixtures');
+/** No sources of programs. */
+const UNUSED = ['binaries', 'dwarf', 'plans'];
+
+/** The copy of a folder of fixtures that cargo builds in, brought up to date. */
+export function mirrorOf(workspace) {
+  mirror(fixtures, mirrored, UNUSED);
+  return join(mirrored, relative(fixtures, workspace));
+}
 
 /** Below fixtures/, each with a lock of its own: servers, callers, callers on an old Tokio, gRPC and HTTP/2. */
 const WORKSPACES = ['.', 'clients', 'clients-tokio128', 'grpc'].map((name) => join(fixtures, name));
@@ -74,7 +84,7 @@ function build(workspace, profile, packages) {
   const target = fixtureTargetDirectory(workspace);
   const selection = packages.length > 0 ? packages.flatMap((name) => ['-p', name]) : ['--workspace'];
   run('cargo', ['build', '--locked', '--profile', profile, ...selection], {
-    cwd: mirroredFixtures(relative(fixtures, workspace)),
+    cwd: mirrorOf(workspace),
     env: { ...process.env, CARGO_TARGET_DIR: target, RUSTFLAGS: '', CARGO_ENCODED_RUSTFLAGS: undefined },
     stdio: ['ignore', 2, 2],
   });

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory, hashOfFiles, isMain, root, run } from './setup-cache.mjs';
-import { mirroredFixtures } from './setup-mirror.mjs';
+import { mirrorOf } from './setup-fixtures.mjs';
 
 const workspace = join(root, 'fixtures', 'matrix');
 
@@ -79,7 +79,7 @@ function cargo(stack, { profile, target, rustc }) {
   };
   const chosen = target ? ['--target', target] : [];
   run('cargo', ['build', '--locked', '--release', '-p', `matrix-${stack}`, ...chosen], {
-    cwd: mirroredFixtures('matrix'),
+    cwd: mirrorOf(workspace),
     env,
     stdio: ['ignore', 2, 2],
   });

@@ -1,23 +1,9 @@
-// Keeps a copy of the target programs' sources whose files change only when their bytes do.
+// Keeps a copy of a folder whose files change only when their bytes do.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cacheDirectory, root } from './setup-cache.mjs';
-
-/** No sources of programs. */
-const UNUSED = ['binaries', 'plans'];
-
-/**
- * Where a workspace below fixtures/ is to be built. Cargo goes by the times and places of files: a new checkout of the
- * same sources must not be built anew.
- */
-export function mirroredFixtures(workspace) {
-  const copy = join(cacheDirectory, 'fixtures');
-  mirror(join(root, 'fixtures'), copy, UNUSED);
-  return join(copy, workspace);
-}
 
 /** Makes `to` hold what `from` holds, without `skipped` names at its top. */
-function mirror(from, to, skipped = []) {
+export function mirror(from, to, skipped = []) {
   mkdirSync(to, { recursive: true });
   const entries = readdirSync(from, { withFileTypes: true }).filter(({ name }) => !skipped.includes(name));
   const kept = new Set(entries.map(({ name }) => name));

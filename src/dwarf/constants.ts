@@ -1,32 +1,29 @@
 /** Names and values of DWARF 5, section 7; the GNU forms are what `dwz` and split DWARF of DWARF 4 write. */
 export const DW_UT_compile = 0x01;
 export const DW_UT_type = 0x02;
-export const DW_UT_partial = 0x03;
 export const DW_UT_skeleton = 0x04;
 export const DW_UT_split_compile = 0x05;
 export const DW_UT_split_type = 0x06;
 
-export const DW_TAG_lexical_block = 0x0b;
+export const DW_TAG_enumeration_type = 0x04;
 export const DW_TAG_member = 0x0d;
-export const DW_TAG_compile_unit = 0x11;
+export const DW_TAG_pointer_type = 0x0f;
 export const DW_TAG_structure_type = 0x13;
+export const DW_TAG_typedef = 0x16;
 export const DW_TAG_union_type = 0x17;
-export const DW_TAG_variant_part = 0x33;
 export const DW_TAG_variant = 0x19;
 export const DW_TAG_inlined_subroutine = 0x1d;
+export const DW_TAG_base_type = 0x24;
 export const DW_TAG_subprogram = 0x2e;
+export const DW_TAG_variant_part = 0x33;
 export const DW_TAG_namespace = 0x39;
-export const DW_TAG_partial_unit = 0x3c;
-export const DW_TAG_skeleton_unit = 0x4a;
 
 export const DW_AT_name = 0x03;
 export const DW_AT_byte_size = 0x0b;
 export const DW_AT_low_pc = 0x11;
 export const DW_AT_high_pc = 0x12;
 export const DW_AT_discr = 0x15;
-export const DW_AT_discr_value = 0x16;
 export const DW_AT_abstract_origin = 0x31;
-export const DW_AT_artificial = 0x34;
 export const DW_AT_data_member_location = 0x38;
 export const DW_AT_specification = 0x47;
 export const DW_AT_type = 0x49;

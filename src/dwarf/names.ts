@@ -29,15 +29,25 @@ export function nameOf(dwarf: Dwarf, unit: Unit, offset: number): string | undef
   return plain;
 }
 
+/** A string that was not read yet: what its form and value in a unit stand for. */
+export interface StringPlace {
+  readonly unit: Unit;
+  readonly form: number;
+  readonly value: number;
+}
+
 /** A string attribute of an entry that was read. */
 export function stringOf(dwarf: Dwarf, entries: Entries, attribute: number): string | undefined {
   const value = entries.value(attribute);
   if (value === undefined) return undefined;
-  const form = entries.form(attribute);
+  return textOf(dwarf, { unit: entries.unit, form: entries.form(attribute), value });
+}
+
+export function textOf(dwarf: Dwarf, { unit, form, value }: StringPlace): string | undefined {
   if (form === C.DW_FORM_string) return textAt(dwarf.info, value);
   if (form === C.DW_FORM_line_strp) return textAt(dwarf.lineStr, value);
   if (form === C.DW_FORM_strp) return textAt(dwarf.str, value);
-  return isStringIndex(form) ? textAt(dwarf.str, indexedString(dwarf, entries.unit, value)) : undefined;
+  return isStringIndex(form) ? textAt(dwarf.str, indexedString(dwarf, unit, value)) : undefined;
 }
 
 /** The place in `.debug_str` that an index stands for. */

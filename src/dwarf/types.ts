@@ -1,0 +1,176 @@
+import type { AbbreviationTable } from './abbreviations.ts';
+import * as C from './constants.ts';
+import type { Dwarf } from './dwarf.ts';
+import { textOf } from './names.ts';
+import { OffsetSet } from './offset-set.ts';
+import { pathOf, placesOf } from './type-names.ts';
+import { fullName, readUnitTypes, type TypeEntry, type UnitTypes } from './unit-types.ts';
+import { type Unit, unitAt } from './units.ts';
+
+type Pause = () => Promise<void>;
+
+/** A type and all of its unit, which its members' types are in. */
+export interface FoundType {
+  readonly type: TypeEntry;
+  readonly types: UnitTypes;
+}
+
+/** A type's part: where it is and what it is. Bytes. */
+export interface Part {
+  readonly offset: number;
+  readonly type: TypeEntry;
+}
+
+/**
+ * The first type of each name, with its modules (`http::request::Parts`), that is more than a declaration. Of two versions
+ * of a crate in one program, whose names are the same, it is any.
+ */
+export async function findTypes(
+  dwarf: Dwarf,
+  names: readonly string[],
+  pause: Pause,
+): Promise<ReadonlyMap<string, FoundType>> {
+  const places = await placesOf(dwarf.str, new Set(names.flatMap(pathOf)), pause);
+  const pending = new Map(names.map((name) => [name, wantedBy(name, places)]));
+  const found = new Map<string, FoundType>();
+  const lasts = new OffsetSet([...pending.values()].flatMap((wanted) => wanted?.last ?? []));
+  for (const unit of dwarf.units) {
+    if (pending.size === 0) break;
+    await pause();
+    const here = hasOtherNames(dwarf.table(unit))
+      ? new Set(pending.keys())
+      : namesIn(dwarf, unit, pending, lasts);
+    if (here.size === 0) continue;
+    const types = await readUnitTypes(dwarf, unit, pause);
+    for (const [name, type] of typesNamed(dwarf, types, here)) {
+      found.set(name, { type, types });
+      pending.delete(name);
+    }
+  }
+  return found;
+}
+
+/** Places of the strings of a name's path in `.debug_str`; undefined when one isn't there. */
+type Wanted = { readonly needed: readonly number[]; readonly last: number } | undefined;
+
+function wantedBy(name: string, places: ReadonlyMap<string, number>): Wanted {
+  const needed = pathOf(name).flatMap((text) => places.get(text) ?? []);
+  const last = needed.at(-1);
+  return needed.length === pathOf(name).length && last !== undefined ? { needed, last } : undefined;
+}
+
+const NAMED: ReadonlySet<number> = new Set([
+  C.DW_TAG_namespace,
+  C.DW_TAG_structure_type,
+  C.DW_TAG_union_type,
+]);
+
+/** Whether names of types or modules are elsewhere than in `.debug_str`, or found by an index. */
+function hasOtherNames(table: AbbreviationTable): boolean {
+  for (const { tag, attributes, forms } of table.values())
+    if (
+      NAMED.has(tag) &&
+      forms.some((form, at) => attributes[at] === C.DW_AT_name && form !== C.DW_FORM_strp)
+    )
+      return true;
+  return false;
+}
+
+/** Names all of whose strings the unit refers to. */
+function namesIn(
+  { info }: Dwarf,
+  unit: Unit,
+  pending: ReadonlyMap<string, Wanted>,
+  lasts: OffsetSet,
+): ReadonlySet<string> {
+  const bytes = info.read(unit.offset, unit.end - unit.offset);
+  if (lasts.find(bytes, 0) < 0) return new Set();
+  const all = new OffsetSet([...pending.values()].flatMap((wanted) => wanted?.needed ?? []));
+  const seen = new Set<number>();
+  for (let at = all.find(bytes, 0); at >= 0; at = all.find(bytes, at + 1)) seen.add(bytes.readUInt32LE(at));
+  const isHere = (wanted: Wanted) => wanted?.needed.every((one) => seen.has(one)) ?? false;
+  return new Set([...pending].filter(([, wanted]) => isHere(wanted)).map(([name]) => name));
+}
+
+function typesNamed(
+  dwarf: Dwarf,
+  types: UnitTypes,
+  names: ReadonlySet<string>,
+): ReadonlyMap<string, TypeEntry> {
+  const lasts = new Set([...names].map((name) => pathOf(name).at(-1)));
+  const found = new Map<string, TypeEntry>();
+  for (const type of types.values()) {
+    if (type.size === undefined || !type.name || !lasts.has(textOf(dwarf, type.name))) continue;
+    const name = fullName(dwarf, type);
+    if (name !== undefined && names.has(name) && !found.has(name)) found.set(name, type);
+  }
+  return found;
+}
+
+/** Parts inside parts that are looked through for a type, and how many in one program. */
+const MAX_DEPTH = 8;
+const MAX_PARTS = 1 << 17;
+
+/**
+ * Follows a path of members: `name`; `@0` for the first field of a tuple; `#` for an enum's tag; `~a::T` for the first part,
+ * at any depth, whose type is `a::T`; `?name` is passed over where there is no such member.
+ */
+export class PartFinder {
+  readonly #dwarf: Dwarf;
+  readonly #pause: Pause;
+  readonly #units = new Map<Unit, UnitTypes>();
+  #left = MAX_PARTS;
+
+  constructor(dwarf: Dwarf, pause: Pause) {
+    this.#dwarf = dwarf;
+    this.#pause = pause;
+  }
+
+  async follow(found: FoundType, path: readonly string[]): Promise<Part | undefined> {
+    let part: Part = { offset: 0, type: found.type };
+    for (const element of path) {
+      const next = await this.#step(part.type, found.types, element);
+      if (next) part = { offset: part.offset + next.offset, type: next.type };
+      else if (!element.startsWith('?')) return undefined;
+    }
+    return part;
+  }
+
+  async #step(type: TypeEntry, types: UnitTypes, element: string): Promise<Part | undefined> {
+    if (element.startsWith('~')) return await this.#inside(type, types, element.slice(1), 0);
+    const wanted = element.startsWith('@') ? `__${element.slice(1)}` : element.replace(/^\?/, '');
+    for (const { name, offset, type: target, isTag } of type.members) {
+      const own = isTag ? '#' : name && textOf(this.#dwarf, name);
+      const inner = own === wanted ? await this.#typeAt(target, types) : undefined;
+      if (inner) return { offset, type: inner };
+    }
+    return undefined;
+  }
+
+  async #inside(type: TypeEntry, types: UnitTypes, name: string, depth: number): Promise<Part | undefined> {
+    if (fullName(this.#dwarf, type) === name) return { offset: 0, type };
+    if (depth >= MAX_DEPTH || --this.#left < 0) return undefined;
+    for (const member of type.members) {
+      const inner = await this.#typeAt(member.type, types);
+      const found = inner && (await this.#inside(inner, types, name, depth + 1));
+      if (found) return { offset: member.offset + found.offset, type: found.type };
+    }
+    return undefined;
+  }
+
+  /** What a typedef stands for in its place. */
+  async #typeAt(offset: number, types: UnitTypes): Promise<TypeEntry | undefined> {
+    let type = types.get(offset) ?? (await this.#elsewhere(offset));
+    for (let step = 0; type?.target !== undefined && step < MAX_DEPTH; step++)
+      type = types.get(type.target) ?? (await this.#elsewhere(type.target));
+    return type;
+  }
+
+  async #elsewhere(offset: number): Promise<TypeEntry | undefined> {
+    const unit = unitAt(this.#dwarf.units, offset);
+    if (!unit) return undefined;
+    const types = this.#units.get(unit) ?? (await readUnitTypes(this.#dwarf, unit, this.#pause));
+    this.#units.set(unit, types);
+    return types.get(offset);
+  }
+}
