@@ -17,14 +17,14 @@ int client_established(struct bpf_sock_ops *o) {
 
 // ---- bytes ----
 
-// The message's first bytes into scratch memory from `from` on; how many are there then. They lie side by side.
+// The message's first bytes into scratch memory from `from` on, a constant; how many are there then.
 static __always_inline __u32 load_message(struct message *g, __u32 from, __u32 wanted) {
   struct sk_msg_md *m = g->m;
   if (wanted > m->size) wanted = m->size;
   if (m->data + wanted > m->data_end && bpf_msg_pull_data(m, 0, wanted, 0)) return from;
   __u32 size = wanted - from;
   if (wanted <= from || size > WINDOW) return from;
-  if (bpf_probe_read_kernel(g->s->data + (from & WINDOW), size & (2 * WINDOW - 1), m->data + from)) return from;
+  if (bpf_probe_read_kernel(g->s->data + from, size & (2 * WINDOW - 1), m->data + from)) return from;
   return wanted;
 }
 
@@ -69,10 +69,10 @@ static __always_inline int turn_of(struct message *g) {
 #define FIRST_LOOK 1024
 
 // More of it into scratch memory, until its end is there.
-static __always_inline void read_more(struct message *g, __u32 wanted) {
+static __always_inline void read_more(struct message *g, __u32 from, __u32 wanted) {
   struct outgoing_head *h = &g->s->outgoing;
-  if (h->end || h->bad || (h->size && g->m->size <= h->size)) return;
-  h->size = load_message(g, h->size & (2 * WINDOW - 1), wanted);
+  if (h->end || h->bad || h->size != from || g->m->size <= from) return;
+  h->size = load_message(g, from, wanted);
   scan_outgoing(g->s);
 }
 
@@ -80,10 +80,11 @@ static __always_inline void read_more(struct message *g, __u32 wanted) {
 static __always_inline int read_outgoing(struct message *g) {
   struct outgoing_head *h = &g->s->outgoing;
   __builtin_memset(h, 0, sizeof *h);
-  read_more(g, FIRST_LOOK);
-  read_more(g, WINDOW);
-  read_more(g, WINDOW_BUFFER);
+  read_more(g, 0, FIRST_LOOK);
+  read_more(g, FIRST_LOOK, WINDOW);
+  read_more(g, WINDOW, WINDOW_BUFFER);
   if (h->bad) count(COUNTER_INJECT_UNUSUAL);
+  else if (!h->end && h->size < WINDOW_BUFFER && h->size < g->m->size) count(COUNTER_INJECT_MEMORY);
   else if (!h->end) count(g->m->size > h->size ? COUNTER_INJECT_LARGE : COUNTER_INJECT_PIECES);
   else if (h->own) count(COUNTER_INJECT_OWN);
   else if (h->hosts != 1) count(COUNTER_INJECT_UNUSUAL);
@@ -103,6 +104,10 @@ static __always_inline void write_line(struct message *g) {
   const __u32 *ids = ids_of_request(g, &flags);
   if (!ids) {
     count(COUNTER_INJECT_CALL);
+    return;
+  }
+  if (g->c->out.prepared && h->end > WINDOW) { // its span would need the head
+    count(COUNTER_INJECT_LARGE);
     return;
   }
   if (!open_gap(m, h->first, TRACEPARENT_LINE)) {

@@ -96,7 +96,7 @@ test('wherever the message is cut into pieces', () => {
 test('a failed helper leaves the message as it is', () => {
   for (let fail = 1; fail <= 4; fail++) {
     const { messages, counters } = fresh(message(get(), { pieces: [9], fail }));
-    if (messages[0] === get()) assert(counters.INJECT_MEMORY === 1 || fail === 1, `${fail}`);
+    if (messages[0] === get()) assert.ok(counters.INJECT_MEMORY === 1 || fail === 1, `${fail}`);
     else written(get(), messages[0]); // only joining has failed
   }
 });
@@ -196,13 +196,47 @@ for (const { name, commands, text, options, reason } of LEFT_ALONE)
     assert.deepEqual(counted, reason ? [reason] : []);
   });
 
+const head = (size: number) => get('/', `x: ${'y'.repeat(size - get('/', 'x: \r\n').length)}\r\n`);
+const encoded = [...call(1), inTask(900), ...encode(1)];
+
 test('99 headers and 8 KiB less a header are not too much', () => {
   const many = get('/', 'a: b\r\n'.repeat(98));
   written(many, fresh(message(many)).messages[0]);
-  const size = 8192 - 70;
-  const large = get('/', `x: ${'y'.repeat(size - get('/', 'x: \r\n').length)}\r\n`);
-  assert.equal(large.length, size);
-  written(large, fresh(message(large, { pieces: [100, 5000] })).messages[0]);
+  for (const size of [8192 - 70, 8193 - 70]) {
+    const large = head(size);
+    const { messages } = start(
+      WITH_CALLS,
+      connect(100),
+      ...encoded,
+      message(large, { socket: 100, pieces: [100, 5000] }),
+    );
+    if (size === 8192 - 70) written(large, messages[0]);
+    else assert.equal(messages[0], large);
+  }
+});
+
+test('without a call the span needs the head: 4 KiB', () => {
+  written(head(4096), fresh(message(head(4096))).messages[0]);
+  assert.equal(fresh(message(head(4097))).messages[0], head(4097));
+});
+
+test('what an earlier head has left in the buffer is not read', () => {
+  for (const size of [1_024, 4_096, 8_122]) {
+    const { messages, counters } = start(
+      WITH_CALLS,
+      connect(),
+      ...encoded,
+      ...sent(head(size)),
+      recv(OK),
+      ...encoded,
+      message(head(size + 1).slice(0, -1)),
+      send('', { moved: -11 }),
+      message(head(8_123)),
+    );
+    written(head(size), messages[0]);
+    assert.deepEqual(messages.slice(1), [head(size + 1).slice(0, -1), head(8_123)]);
+    assert.deepEqual([counters.INJECT_PIECES ?? 0, counters.INJECT_LARGE], [1, 1]);
+  }
 });
 
 test('what follows a head in the same message stays', () => {
