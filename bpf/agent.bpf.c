@@ -10,11 +10,17 @@
 #include "call.h"
 #include "framing.h"
 #include "http1.h"
+#include "outgoing.h"
 #include "socket.bpf.h"
 #include "hyper.bpf.h"
 #include "axum.bpf.h"
 #include "client.bpf.h"
+#include "announced.h"
 #include "h2.bpf.h"
+#include "traceparent.h"
+#include "outgoing_head.h"
+#include "outgoing_frames.h"
+#include "inject.bpf.h"
 #include "process.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -67,6 +67,20 @@ enum counter {
   COUNTER_NO_CONTEXT,
   COUNTER_CONTEXT_SHARED,
   COUNTER_CALL_UNLINKED,
+  COUNTER_INJECTED,          // requests that were given a traceparent
+  COUNTER_INJECT_OWN,        // … that had one
+  COUNTER_INJECT_PIECES,     // … that were given none: their heads come in pieces
+  COUNTER_INJECT_UNUSUAL,    // heads that are not exactly as expected
+  COUNTER_INJECT_LARGE,      // heads near the limits of common servers
+  COUNTER_INJECT_PIPELINED,  // an answer to an earlier request is still to come
+  COUNTER_INJECT_FULL,       // the socket might not take the whole head at once
+  COUNTER_INJECT_CALL,       // which call they belong to is not known
+  COUNTER_INJECT_OLD,        // the connection is older than the agent, and no library says that a head is written
+  COUNTER_INJECT_MEMORY,     // the kernel had no memory for a header
+  COUNTER_INJECT_SOCKET,     // connections that could not be added
+  COUNTER_INJECT_FRAME,      // HTTP/2: frames that are padded, have a priority, go on in another or are full
+  COUNTER_INJECT_STREAM,     // … streams that are not known, or could be another connection's
+  COUNTER_INJECT_STEP,       // … connections whose frames are no longer followed
   COUNTER_MAX,
 };
 
@@ -235,6 +249,7 @@ enum target_flag {
   TARGET_WATCH_CLIENT_TLS = 1 << 13, // as TARGET_WATCH_TLS, for its clients
   TARGET_STREAMS = 1 << 14,          // h2 is probed for requests that it receives
   TARGET_CLIENT_STREAMS = 1 << 15,   // … and for those that it sends
+  TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
 };
 
 struct target {

@@ -303,6 +303,7 @@ static __always_inline void recv_headers(struct pt_regs *ctx) {
     if (h.target->flags & TARGET_STREAMS) received_request(s, h.target, &h.key);
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_CLIENT_STREAMS) {
     e->header.flags |= FLAG_CLIENT;
+    if (h.target->flags & TARGET_INJECT) remember_store(e->socket, h.key.store);
     submit_stream(s);
   }
   scratch_give(s);
@@ -405,11 +406,11 @@ static __always_inline int is_sent_again(struct scratch *s, const struct binary_
 
 static __always_inline void sent_again(struct scratch *s, const struct client_call *call) {
   struct event_stream *e = &s->stream;
+  __builtin_memcpy(e->trace_id, call->ids, 16);
+  random_bytes(e->span_id, 2);
   if (!call->sampled) return;
   e->header.flags |= FLAG_RESEND;
   if (call->parent[0] | call->parent[1]) e->header.flags |= FLAG_HAS_PARENT;
-  __builtin_memcpy(e->trace_id, call->ids, 16);
-  random_bytes(e->span_id, 2);
   __builtin_memcpy(e->parent_id, call->parent, 8);
   e->trace_flags = call->trace_flags;
   submit_stream(s);
@@ -469,7 +470,10 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
   if (!s) return;
   struct event_stream *e = &s->stream;
   if (!e->status) {
-    if (h.target->flags & TARGET_CLIENT_STREAMS) sent_request(s, h.l, h.key.process);
+    if (h.target->flags & TARGET_CLIENT_STREAMS) {
+      sent_request(s, h.l, h.key.process);
+      if (h.target->flags & TARGET_INJECT) announce_stream(s, &h.key);
+    }
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_STREAMS) {
     if (h.target->flags & TARGET_ROUTES) put_routes(s, &h.key, e->header.task);
     submit_stream(s);

@@ -129,21 +129,30 @@ static __always_inline void submit_client_request(struct scratch *s, int with_he
   submit_head(s, s->total || !with_head ? 0 : size);
 }
 
+// Ids of a request that no probed client has written, or hyper for a caller that is not known.
+static __always_inline void start_unlinked(struct outgoing *out, __u64 process, __u64 task, __u32 flags,
+                                           int by_hyper) {
+  struct context *parent = 0;
+  out->orphan = ORPHAN_UNLINKED;
+  if (flags & TARGET_WRITER_CONTEXT && !by_hyper) parent = current_context(process, task, &out->orphan);
+  if (parent) out->orphan = ORPHAN_NONE;
+  out->sampled = start_client_trace(out->ids, out->parent, &out->trace_flags, parent);
+}
+
 // Of a client that no probe knows.
 static __always_inline int unlinked_request(struct scratch *s, struct connection *c, int by_hyper) {
   struct event_request *r = &s->request;
-  __u8 orphan = ORPHAN_UNLINKED;
-  struct context *parent = 0;
-  if (s->target_flags & TARGET_WRITER_CONTEXT && !by_hyper) parent = current_context(c->process, s->task, &orphan);
-  __u32 ids[ID_WORDS], parent_id[2];
-  int sampled = start_client_trace(ids, parent_id, &r->trace_flags, parent);
+  struct outgoing *out = &c->out;
+  if (!out->prepared) start_unlinked(out, c->process, s->task, s->target_flags, by_hyper);
+  out->prepared = 0;
   __builtin_memset(&c->call, 0, sizeof c->call);
-  __builtin_memcpy(r->trace_id, ids, 24);
-  __builtin_memcpy(r->parent_id, parent_id, 8);
+  __builtin_memcpy(r->trace_id, out->ids, 24);
+  __builtin_memcpy(r->parent_id, out->parent, 8);
+  r->trace_flags = out->trace_flags;
   r->socket = 0;
-  if (!sampled) return 0;
-  if (parent) r->header.flags |= FLAG_HAS_PARENT;
-  else count_orphan(orphan);
+  if (!out->sampled) return 0;
+  if (out->orphan == ORPHAN_NONE) r->header.flags |= FLAG_HAS_PARENT;
+  else count_orphan(out->orphan);
   submit_client_request(s, 1);
   return 1;
 }

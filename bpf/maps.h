@@ -56,6 +56,33 @@ struct call_place {
   __u32 unused;
 };
 
+// HTTP/2: where in its frames the next message begins.
+enum frame_step { FRAMES_UNKNOWN = 0, FRAMES_FOLLOWED };
+
+struct outgoing_frames {
+  __u64 skip;   // bytes until the next frame
+  __u64 before; // … before the send that is under way
+  __u32 size;   // bytes that this send has shown
+  __u32 sends;  // that were accepted
+  __u8 step;    // enum frame_step
+  __u8 step_before;
+  __u8 unused[6];
+};
+
+// What sk_msg, which sees a message before it is sent, says to the tracepoint behind the send.
+struct outgoing {
+  __u32 ids[6]; // of the CLIENT span of the request that is sent, when `prepared`
+  __u32 parent[2];
+  __u32 sending; // sk_msg has run since the last send has ended
+  __u8 trace_flags;
+  __u8 sampled;
+  __u8 orphan; // enum orphan
+  __u8 prepared;
+  __u8 whole; // the connection is known since before its first byte
+  __u8 unused[7];
+  struct outgoing_frames frames;
+};
+
 // `rx` and `tx` are what this process reads and writes; whose requests they are, `role` says.
 struct connection {
   __u64 id;
@@ -75,6 +102,7 @@ struct connection {
   __u8 connect; // the last request is CONNECT; 2: bytes came behind it
   __u8 looks;   // how often a connection of another kind was looked at again
   __u32 unused;
+  struct outgoing out;
 };
 
 // An incomplete head between two reads (rx) or writes (tx).
@@ -250,6 +278,30 @@ struct stream_key {
   __u32 unused;
 };
 
+enum announced_as { ANNOUNCED_UNKNOWN = 0, ANNOUNCED_OWN, ANNOUNCED_NEW };
+
+// A stream's request that h2 has been given and that its connection has not written yet.
+struct announced {
+  __u32 ids[6];
+  __u8 trace_flags;
+  __u8 as; // enum announced_as
+  __u8 unused[2];
+  __u32 written; // by which send of its socket, counted from 1
+};
+
+// Stores that have announced a stream of this number: where it is one alone, the socket that writes it is its own.
+struct stream_number {
+  __u64 process;
+  __u32 id;
+  __u32 unused;
+};
+
+struct announcers {
+  __u64 store;
+  __u32 several;
+  __u32 unused;
+};
+
 // A connection of hyper's client under TLS.
 struct client_connection {
   struct call_place call;
@@ -291,10 +343,16 @@ MAP(drivers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct client_call);
 MAP(client_connections, BPF_MAP_TYPE_LRU_HASH, 16384, struct library_key, struct client_connection);
 // Streams that were received and not yet accepted.
 MAP(streams, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_key, struct context);
+MAP(announcements, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_key, struct announced);
+MAP(stream_announcers, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_number, struct announcers);
+// Stores by the socket's number, from what was received there.
+MAP(socket_stores, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u64);
 // As in `tasks`, of tasks that handle one stream each: nothing tells when such a task ends.
 MAP(stream_tasks, BPF_MAP_TYPE_LRU_HASH, 1024, struct task_key, struct task_connection);
 // Blocking clients: contexts by the pointer of the URL's text.
 MAP(handoffs, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, struct context);
+// Sockets on which trace context is written, by cookie.
+MAP(injected_sockets, BPF_MAP_TYPE_SOCKHASH, 65536, __u64, __u64);
 STORAGE(connections, BPF_MAP_TYPE_SK_STORAGE, struct connection);
 STORAGE(partial_heads, BPF_MAP_TYPE_SK_STORAGE, struct partials);
 STORAGE(threads, BPF_MAP_TYPE_TASK_STORAGE, struct thread);

@@ -43,6 +43,37 @@ struct scan {
   struct head head;
 };
 
+// A request head that is about to be sent, at the beginning of scratch's data.
+struct outgoing_head {
+  __u32 size; // bytes that are there
+  __u32 position;
+  __u32 line;     // start of the current line
+  __u32 line_end; // of the request line's text
+  __u32 spaces;   // … in it
+  __u32 first;    // behind the request line, 0 before its end
+  __u32 end;      // behind the head, 0 while its end is not in sight
+  __u16 headers;
+  __u8 hosts;
+  __u8 own; // it has a traceparent
+  __u8 bad;
+  __u8 unused[3];
+};
+
+// HTTP/2 frames of a message that is about to be sent.
+struct frame_walk {
+  __u32 position;
+  __u32 room;   // fields go into the message's first bytes, so many
+  __u32 length; // of the frame at the position
+  __u32 stream;
+  __u8 type;
+  __u8 flags;
+  __u8 writes;    // fields may be put into this message
+  __u8 written;   // one was
+  __u8 announced; // a stream that waits to be written is among them
+  __u8 lost;
+  __u8 unused[2];
+};
+
 // Scratch memory is owned by who sets `busy`: a program that is preempted in the middle keeps its own.
 // All that a step changes lies here and not on the stack: the verifier tracks each known value of a stack
 // slot apart and would walk every combination.
@@ -67,6 +98,8 @@ struct scratch {
   __u64 print;       // … of the HeaderMap, see add_print
   __u64 print_short; // … without its last entry
   struct scan scan;
+  struct outgoing_head outgoing;
+  struct frame_walk walk;
   // The record that is being made; data follows either kind directly.
   union {
     struct {

@@ -319,7 +319,9 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags) {
   __u64 process;
   struct target *target = current_target(&process);
-  if (!target || bytes <= 0) return 0;
+  if (!target) return 0;
+  if (target->flags & TARGET_INJECT) message_sent(sk, bytes);
+  if (bytes <= 0) return 0;
   struct connection *c = connection_of(sk, process);
   struct moved m = {.bytes = bytes, .flags = flags};
   if (!c) return 0;
@@ -369,8 +371,10 @@ static __always_inline void connect_state(struct sock *sk, int old_state, int ne
   if (new_state == TCP_SYN_SENT) {
     __u64 process;
     struct target *target = current_target(&process);
-    struct connection *c = target && target->flags & TARGET_CALLS ? connection_of(sk, process) : 0;
+    struct connection *c = target && target->flags & (TARGET_CALLS | TARGET_INJECT) ? connection_of(sk, process) : 0;
     if (!c) return;
+    c->out.whole = target->flags & TARGET_INJECT && !c->role;
+    if (!(target->flags & TARGET_CALLS)) return;
     c->task = caller_key(current_task_id(target));
     connect_begins(process, c->task, __builtin_bswap16(sk->__sk_common.skc_dport));
     return;

@@ -43,6 +43,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SOCKHASH = 18,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -117,6 +118,43 @@ struct user_msghdr {
 	unsigned int msg_flags;
 };
 
+/* Contexts of programs: include/uapi/linux/bpf.h. */
+struct bpf_sock;
+
+struct sk_msg_md {
+	void *data;
+	void *data_end;
+	__u32 family;
+	__u32 remote_ip4;
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port;
+	__u32 local_port;
+	__u32 size; /* of the whole message */
+	struct bpf_sock *sk;
+};
+
+struct bpf_sock_ops {
+	__u32 op;
+	__u32 args[4];
+	__u32 family;
+	__u32 remote_ip4;
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port;
+	__u32 local_port;
+	__u32 is_fullsock;
+	__u32 unused[23];
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	struct bpf_sock *sk;
+};
+
+#define BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB 4
+#define SK_PASS 1
+
 struct in6_addr {
 	union {
 		__u8 u6_addr8[16];
@@ -167,6 +205,10 @@ struct task_struct {
 	struct thread_struct thread;
 };
 
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
 	union {
 		struct {
@@ -182,6 +224,7 @@ struct sock_common {
 	};
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -192,6 +235,31 @@ struct sock {
 	u16 sk_protocol;
 	int sk_err;
 	u8 sk_shutdown;
+	int sk_wmem_queued;
+	int sk_sndbuf;
+};
+
+struct inet_sock {
+	struct sock sk;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	u32 write_seq; /* behind the last byte queued */
+	u32 snd_nxt;   /* behind the last byte sent */
+	u32 notsent_lowat;
+};
+
+struct netns_ipv4 {
+	u32 sysctl_tcp_notsent_lowat;
+};
+
+struct net {
+	struct netns_ipv4 ipv4;
 };
 
 struct super_block {

@@ -5,7 +5,7 @@ import { collectStartUpGarbage } from './agent/memory.ts';
 import { Processes } from './agent/processes.ts';
 import { Programs } from './agent/programs.ts';
 import { RingPump } from './agent/reader.ts';
-import { Tracing } from './agent/tracing.ts';
+import { type KernelCounts, Tracing } from './agent/tracing.ts';
 import { attributeKey } from './base/attribute-key.ts';
 import { UserError } from './base/errors.ts';
 import { createLog, type Log } from './base/log.ts';
@@ -167,6 +167,7 @@ class Agent implements AsyncDisposable {
     });
     this.#tracing = new Tracing(config);
     if (!this.#tracing.socketTier) this.#log.warn(NO_SOCKET_TIER);
+    this.#reportInjection();
     this.#programs = new Programs(
       this.#tracing,
       config.tier,
@@ -246,7 +247,7 @@ class Agent implements AsyncDisposable {
     this.#programs[Symbol.dispose]();
     this.#pump?.drainAll();
     this.#processes.close();
-    this.#kernelCounts = this.#readKernel();
+    this.#kernelCounts = this.#tracing.counts();
     this.#tracing[Symbol.dispose]();
   }
 
@@ -313,8 +314,12 @@ class Agent implements AsyncDisposable {
     this.#processes.parkIdleTls();
   }
 
-  #readKernel(): KernelCounts {
-    return { losses: this.#tracing.losses(), orphans: this.#tracing.orphans() };
+  #reportInjection(): void {
+    const obstacle = this.#tracing.injectionObstacle;
+    if (!obstacle) return;
+    const line = `no trace context is written into requests: ${obstacle.reason}`;
+    if (obstacle.unexpected) this.#log.warn(line);
+    else this.#log.info(line);
   }
 
   #losses(): readonly Loss[] {
@@ -322,7 +327,7 @@ class Agent implements AsyncDisposable {
     const client = this.#clients.losses;
     const stream = this.#streams.losses;
     return [
-      ...(this.#kernelCounts?.losses ?? this.#tracing.losses()),
+      ...(this.#kernelCounts ?? this.#tracing.counts()).losses,
       { name: 'malformed requests', count: server.malformedHeads + client.malformedHeads },
       { name: 'responses without request', count: server.unmatchedResponses },
       { name: 'client responses without request', count: client.unmatchedResponses },
@@ -352,12 +357,18 @@ class Agent implements AsyncDisposable {
 
   #summary(): string {
     const { exported, losses } = this.#snapshot();
-    const parts = [`${this.#emitted} spans, ${exported} exported`, named('lost', losses), this.#orphans()];
+    const { injected } = this.#kernelCounts ?? this.#tracing.counts();
+    const parts = [
+      `${this.#emitted} spans, ${exported} exported`,
+      named('lost', losses),
+      this.#orphans(),
+      named('requests with traceparent', injected),
+    ];
     return parts.filter((part) => part !== '').join('; ');
   }
 
   #orphans(): string {
-    return named('client spans without parent', this.#kernelCounts?.orphans ?? this.#tracing.orphans());
+    return named('client spans without parent', (this.#kernelCounts ?? this.#tracing.counts()).orphans);
   }
 
   /** No losses: told to whoever wonders, when there are more of them. */
@@ -366,12 +377,6 @@ class Agent implements AsyncDisposable {
     if (orphans !== this.#lastOrphans) this.#log.debug(orphans);
     this.#lastOrphans = orphans;
   }
-}
-
-/** Counters of the kernel side. */
-interface KernelCounts {
-  readonly losses: readonly Loss[];
-  readonly orphans: readonly Loss[];
 }
 
 function named(what: string, counts: readonly Loss[]): string {

@@ -25,6 +25,7 @@
 
 #include "memory.h"
 #include "host_maps.h"
+#include "messages.h"
 
 // ---- the thread that runs ----
 

@@ -6,6 +6,8 @@
 //   thread <tgid> <tid> <task>
 //   address <socket> <family> <local> <port> <peer> <port>
 //   recv|send <socket> <call> <bytes> [moved=<n>] [flags=<n>]   call: plain, to, other, vector:<sizes>, message:<sizes>
+//   message <socket> <call> <bytes> [pieces=<sizes>] [fail=<n>]   as sk_msg sees it; "m <bytes>" goes out
+//   room <socket> <queued> <not sent> <lowat>
 //   state <socket> <state> [errno]   close <socket>   exiting <0|1>
 //   layout <index> <offsets, the rest is 0>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
 //   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>
@@ -21,15 +23,17 @@
 static void (*on_record)(const __u8 *record, __u64 size);
 static void host_record(const __u8 *record, __u64 size) { on_record(record, size); }
 
-static void print_record(const __u8 *record, __u64 size) {
+static void print_bytes(const char *before, const __u8 *record, __u64 size) {
   static const char digits[] = "0123456789abcdef";
-  fputs("e ", stdout);
+  fputs(before, stdout);
   for (__u64 i = 0; i < size; i++) {
     putchar(digits[record[i] >> 4]);
     putchar(digits[record[i] & 15]);
   }
   putchar('\n');
 }
+
+static void print_record(const __u8 *record, __u64 size) { print_bytes("e ", record, size); }
 
 static void print_counters(void) {
   putchar('c');
@@ -56,12 +60,18 @@ static __u8 *bytes_of_word(__u32 *size) {
   return bytes;
 }
 
+static void read_sizes(char *text, __u32 *sizes, int *count) {
+  while (*text && *count < MAX_SEGMENTS) {
+    sizes[(*count)++] = strtoul(text, &text, 10);
+    if (*text == ',') text++;
+  }
+}
+
 static enum call call_of(char *text, __u32 *pieces, int *count) {
   char *sizes = strchr(text, ':');
-  if (sizes) *sizes++ = 0;
-  while (sizes && *sizes && *count < MAX_SEGMENTS) {
-    pieces[(*count)++] = strtoul(sizes, &sizes, 10);
-    if (*sizes == ',') sizes++;
+  if (sizes) {
+    *sizes++ = 0;
+    read_sizes(sizes, pieces, count);
   }
   if (!strcmp(text, "plain")) return CALL_PLAIN;
   if (!strcmp(text, "to")) return CALL_TO;
@@ -86,6 +96,34 @@ static void transfer_command(int write) {
   }
   run_transfer(&call);
   free(bytes);
+}
+
+static void message_command(void) {
+  static __u32 pieces[MAX_SEGMENTS];
+  struct transfer_call call = {.write = 1, .pieces = pieces};
+  int ignored = 0;
+  call.socket = number();
+  call.how = call_of(word(), pieces, &ignored);
+  __u8 *bytes = bytes_of_word(&call.size);
+  call.bytes = bytes;
+  host_helper_failure = 0;
+  for (char *option; (option = strtok(0, " \n"));) {
+    if (!strncmp(option, "fail=", 5)) host_helper_failure = atoi(option + 5);
+    else if (!strncmp(option, "pieces=", 7)) read_sizes(option + 7, pieces, &call.piece_count);
+    else fail("Cannot read option %s", option);
+  }
+  __u32 size = 0;
+  __u8 *sent = run_message(&call, &size);
+  print_bytes("m ", sent, size);
+  free(sent);
+  free(bytes);
+}
+
+static void room_command(void) {
+  struct tcp_sock *t = (struct tcp_sock *)socket_of(number());
+  t->inet_conn.icsk_inet.sk.sk_wmem_queued = number();
+  t->write_seq = t->snd_nxt + (__u32)number();
+  t->notsent_lowat = number();
 }
 
 static void address_command(void) {
@@ -252,6 +290,8 @@ static void set_command(void) {
 
 static void run_command(const char *name) {
   if (!strcmp(name, "recv") || !strcmp(name, "send")) transfer_command(*name == 's');
+  else if (!strcmp(name, "message")) message_command();
+  else if (!strcmp(name, "room")) room_command();
   else if (!strcmp(name, "target")) target_command();
   else if (!strcmp(name, "address")) address_command();
   else if (!strcmp(name, "layout")) layout_command();

@@ -15,13 +15,18 @@
 #define TLS_TAG_OFFSET (-0x40)
 #define TLS_ID_OFFSET (-0x38)
 
+#define SEND_BUFFER (1 << 20)
+
 static struct sock *sockets[MAX_SOCKETS];
+static struct net host_net = {.ipv4 = {.sysctl_tcp_notsent_lowat = ~0u}};
 static int lasting_regions; // regions that outlive the call being made
 
 static struct sock *socket_of(unsigned number) {
   if (number >= MAX_SOCKETS) fail("Cannot use socket %u: the limit is %d", number, MAX_SOCKETS);
   if (!sockets[number]) {
-    struct sock *sk = sockets[number] = calloc(1, sizeof *sk);
+    struct sock *sk = sockets[number] = calloc(1, sizeof(struct tcp_sock));
+    sk->sk_sndbuf = SEND_BUFFER;
+    sk->__sk_common.skc_net.net = &host_net;
     sk->__sk_common.skc_family = AF_INET;
     sk->__sk_common.skc_state = TCP_ESTABLISHED;
     sk->__sk_common.skc_num = 8080;
@@ -82,6 +87,7 @@ static void reset_world(void) {
   host_ring_room = ~0ULL;
   host_map_limit = 0;
   host_loop_limit = ~0u;
+  host_helper_failure = 0;
   memset(host_threads, 0, sizeof host_threads);
   next_connection = next_call = 1;
   sampler_root = sampler_parent_sampled = SAMPLER_ON;
@@ -128,6 +134,17 @@ static const int numbers[][2] = {
     [CALL_VECTOR] = {NR_READV, NR_WRITEV},      [CALL_MESSAGE] = {NR_RECVMSG, NR_SENDMSG},
     [CALL_OTHER] = {299 /* recvmmsg */, 40 /* sendfile */},
 };
+
+// What goes out when sk_msg has seen the message; the tracepoint follows when the system call returns.
+static __u8 *run_message(const struct transfer_call *call, __u32 *size) {
+  memset(&host_regs, 0, sizeof host_regs);
+  host_regs.orig_ax = numbers[call->how][1];
+  __u8 *sent = host_send_message((struct bpf_sock *)socket_of(call->socket), client_message, call->bytes, call->size,
+                                 call->pieces, call->piece_count);
+  finish_call();
+  *size = host_message.md.size;
+  return sent;
+}
 
 static void run_transfer(const struct transfer_call *call) {
   struct sock *sk = socket_of(call->socket);

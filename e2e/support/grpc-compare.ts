@@ -89,12 +89,14 @@ function compareTree(
     for (const text of [...timeProblems(server, tree.record), ...rootProblems(server)])
       say(`SERVER: ${text}`);
   }
+  const callers = new Map<string, Span>();
   for (const expected of tree.calls) {
     const span = takeUnsent(expected, server, left) ?? find(expected);
     if (!span) {
       if (!truth.partial) edges.missing++;
       continue;
     }
+    callers.set(expected.id, span);
     const edge = edgeOf(span, server, truth);
     edges[edge]++;
     if (edge !== 'right') say(`CLIENT: ${edge} parent of ${describe(span)}`);
@@ -103,7 +105,8 @@ function compareTree(
   if (truth.downstreamPid !== undefined) {
     for (const expected of tree.downstream) {
       const span = find(expected);
-      if (span) for (const text of rootProblems(span)) say(`downstream: ${text}`);
+      const caller = truth.plaintext ? callers.get(expected.id) : undefined;
+      if (span) for (const text of remoteProblems(span, caller)) say(`downstream: ${text}`);
     }
   }
   return server ? 1 : 0;
@@ -211,6 +214,13 @@ const OTHERS = [STATUS, 'error.type', END_REASON, ID, 'network.peer.port', 'serv
 function edgeOf(span: Span, server: Span | undefined, truth: GrpcTruth): 'right' | 'wrong' | 'unknown' {
   if (span.parentSpanId === '') return truth.partial ? 'right' : 'unknown';
   return span.parentSpanId === server?.spanId && span.traceId === server.traceId ? 'right' : 'wrong';
+}
+
+/** The context of the call came with it, in plaintext. */
+function remoteProblems(span: Span, caller: Span | undefined): string[] {
+  if (!caller) return rootProblems(span);
+  const right = span.parentSpanId === caller.spanId && span.traceId === caller.traceId;
+  return right ? [] : [`parent ${span.parentSpanId || 'missing'}, not ${describe(caller)}`];
 }
 
 /** Nothing sends a context along. */

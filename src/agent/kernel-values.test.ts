@@ -42,7 +42,12 @@ function plan(programs: readonly ProgramName[], parts: Partial<Plan> = {}): Plan
   };
 }
 
-const AUTO: TargetChoice = { tier: 'auto', socketTier: true, parked: { server: false, client: false } };
+const AUTO: TargetChoice = {
+  tier: 'auto',
+  socketTier: true,
+  inject: false,
+  parked: { server: false, client: false },
+};
 const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
 
 /** Names of the flags that are set. */

@@ -38,6 +38,8 @@ export type Side = (typeof SIDES)[number];
 export interface TargetChoice {
   readonly tier: Tier;
   readonly socketTier: boolean;
+  /** Trace context is written into plaintext requests. */
+  readonly inject: boolean;
   readonly parked: Readonly<Record<Side, boolean>>;
 }
 
@@ -73,7 +75,7 @@ function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
 }
 
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
-function clientFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
+function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
   const calls = has(plan, 'hyper_client_encode') || has(plan, 'tonic_call');
   const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
@@ -84,6 +86,7 @@ function clientFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
   if (calls) flags |= TARGET_FLAG.CALLS;
   if (flags !== 0) flags |= TARGET_FLAG.CONTEXTS;
   if (sockets && writersAreCallers(plan)) flags |= TARGET_FLAG.WRITER_CONTEXT;
+  if (sockets && inject) flags |= TARGET_FLAG.INJECT;
   return flags;
 }
 

@@ -8,6 +8,7 @@ import type { ProcessTable, TableChange } from '../process/table.ts';
 import type { ClientContext } from '../spans/client-spans.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
 import type { StreamContext } from '../spans/stream-spans.ts';
+import { addConnections } from './injection.ts';
 import { type Carried, decodeCarried, encodeFileKey, encodeU32, SIDES, type Side } from './kernel-values.ts';
 import type { Program, Programs } from './programs.ts';
 import { streamScopes } from './stream-scopes.ts';
@@ -15,6 +16,7 @@ import type { Tracing } from './tracing.ts';
 
 /** After its end a process's last events are still on their way. */
 const LINGER_MS = 5_000;
+const CONNECTING_MS = 1_000;
 
 interface Traced extends ProcessContext, ClientContext, StreamContext {
   readonly program: Program;
@@ -166,7 +168,18 @@ export class Processes {
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
     tracing.kernel.map('targets').update(encodeU32(process.pid), program.target);
+    this.#inject(process);
     log.info(`tracing ${process.executable.name} (pid ${process.pid})`);
+  }
+
+  /** Those that are being made at this moment are established, or noticed by the kernel side, a little later. */
+  #inject(process: Process): void {
+    const { tracing, table } = this.#options;
+    if (tracing.injectionObstacle) return;
+    const add = () => tracing.countFailedConnections(addConnections(tracing.kernel, process.pid));
+    add();
+    const again = () => !this.#closed && table.targets.get(process.pid) === process && add();
+    setTimeout(again, CONNECTING_MS).unref();
   }
 
   #remove(process: Process): void {

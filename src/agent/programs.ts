@@ -135,6 +135,7 @@ export class Programs implements Disposable {
     return encodeTarget(plan, layoutIndex, {
       tier: this.#tier,
       socketTier: this.#tracing.socketTier,
+      inject: this.#tracing.injectionObstacle === undefined,
       parked: { server: tls.server === 'parked', client: tls.client === 'parked' },
     });
   }

@@ -1,11 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { messageOf } from '../base/errors.ts';
 import type { Loss } from '../cli/status.ts';
 import type { Config } from '../config.ts';
 import { COUNTER } from '../events/layout.ts';
 import { probeTracepoint, readKernelBtf } from '../kernel/features.ts';
-import type { Kernel, Link } from '../kernel/kernel.ts';
+import type { Kernel, KernelOptions, Link } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
+import {
+  attachInjection,
+  chooseInjection,
+  INJECTION,
+  type InjectionChoice,
+  type Obstacle,
+} from './injection.ts';
 import { encodeU32, kernelConstants } from './kernel-values.ts';
 
 const OBJECT = new URL('../../../bpf/agent.bpf.o', import.meta.url);
@@ -38,26 +46,62 @@ const ORPHANS = [
   ['caller unknown', COUNTER.CALL_UNLINKED],
 ] as const;
 
+/** Requests that went out without trace context although it was to be written into them, by reason. */
+const NOT_INJECTED = [
+  ['traceparent: head in pieces', COUNTER.INJECT_PIECES],
+  ['traceparent: unusual head', COUNTER.INJECT_UNUSUAL],
+  ['traceparent: head too large', COUNTER.INJECT_LARGE],
+  ['traceparent: pipelined', COUNTER.INJECT_PIPELINED],
+  ['traceparent: full socket', COUNTER.INJECT_FULL],
+  ['traceparent: call unknown', COUNTER.INJECT_CALL],
+  ['traceparent: old connection', COUNTER.INJECT_OLD],
+  ['traceparent: no memory', COUNTER.INJECT_MEMORY],
+  ['traceparent: new connection not added', COUNTER.INJECT_SOCKET],
+  ['traceparent: unusual frame', COUNTER.INJECT_FRAME],
+  ['traceparent: stream unknown', COUNTER.INJECT_STREAM],
+  ['traceparent: frames not followed', COUNTER.INJECT_STEP],
+] as const;
+
+const INJECTED = [
+  ['written', COUNTER.INJECTED],
+  ['their own', COUNTER.INJECT_OWN],
+] as const;
+
+/** Counters of the kernel side. */
+export interface KernelCounts {
+  readonly losses: readonly Loss[];
+  /** Client requests without a parent by reason. No loss: most programs also make requests of their own accord. */
+  readonly orphans: readonly Loss[];
+  /** Requests with trace context. */
+  readonly injected: readonly Loss[];
+}
+
 /** The kernel side, with programs as they are needed. Disposing detaches everything. */
 export class Tracing implements Disposable {
   readonly kernel: Kernel;
   /** The kernel has the socket tracepoints. */
   readonly socketTier: boolean;
   readonly #tracepoints: readonly string[];
+  /** Why no trace context is written; undefined when it is. */
+  readonly injectionObstacle: Obstacle | undefined;
   readonly #links: Link[] = [];
+  #failedConnections = 0;
 
   constructor(config: Config) {
     const socketTier = hasSocketTracepoints();
     this.socketTier = socketTier;
     const slots = scratchSlots(cpus().length);
     this.#tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
-    this.kernel = openKernel({
+    const options: KernelOptions = {
       object: readFileSync(OBJECT),
       ringSize: RING_SIZE,
       constants: kernelConstants(config, slots),
       programs: [],
       mapSizes: { scratches: slots },
-    });
+    };
+    const { kernel, obstacle } = open(options, chooseInjection(config, socketTier));
+    this.kernel = kernel;
+    this.injectionObstacle = obstacle;
   }
 
   async attachTracepoints(): Promise<void> {
@@ -65,13 +109,19 @@ export class Tracing implements Disposable {
     for (const program of this.#tracepoints) this.#links.push(this.kernel.attachTracepoint(program));
   }
 
-  losses(): Loss[] {
-    return this.#read(LOSSES);
+  counts(): KernelCounts {
+    const injects = this.injectionObstacle === undefined;
+    const failed = { name: 'traceparent: old connection not added', count: this.#failedConnections };
+    return {
+      losses: [...this.#read(LOSSES), ...(injects ? [...this.#read(NOT_INJECTED), failed] : [])],
+      orphans: this.#read(ORPHANS),
+      injected: injects ? this.#read(INJECTED) : [],
+    };
   }
 
-  /** Client requests without a parent by reason. No loss: most programs also make requests of their own accord. */
-  orphans(): Loss[] {
-    return this.#read(ORPHANS);
+  /** Connections that could not be given to the kernel side. */
+  countFailedConnections(count: number): void {
+    this.#failedConnections += count;
   }
 
   #read(named: readonly (readonly [name: string, index: number])[]): Loss[] {
@@ -83,6 +133,28 @@ export class Tracing implements Disposable {
     this.kernel[Symbol.dispose]();
   }
 }
+
+interface Opened {
+  readonly kernel: Kernel;
+  readonly obstacle: Obstacle | undefined;
+}
+
+/** With injection where that is possible; a kernel that refuses it traces all the same. */
+function open(options: KernelOptions, choice: InjectionChoice): Opened {
+  if ('reason' in choice) return { kernel: openWithout(options), obstacle: choice };
+  const { message, established } = INJECTION;
+  let kernel: Kernel | undefined;
+  try {
+    kernel = openKernel({ ...options, programs: [...options.programs, message, established] });
+    attachInjection(kernel, choice.cgroup);
+    return { kernel, obstacle: undefined };
+  } catch (error) {
+    kernel?.[Symbol.dispose]();
+    return { kernel: openWithout(options), obstacle: { reason: messageOf(error), unexpected: true } };
+  }
+}
+
+const openWithout = (options: KernelOptions) => openKernel({ ...options, unusedMaps: [INJECTION.sockets] });
 
 function hasSocketTracepoints(): boolean {
   const btf = readKernelBtf();

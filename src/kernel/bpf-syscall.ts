@@ -7,18 +7,27 @@ const COMMAND = {
   MAP_UPDATE_ELEM: 2,
   MAP_DELETE_ELEM: 3,
   PROG_LOAD: 5,
+  PROG_ATTACH: 8,
   RAW_TRACEPOINT_OPEN: 17,
   BTF_LOAD: 18,
   MAP_FREEZE: 22,
   LINK_CREATE: 28,
 } as const;
 
-export const PROG_TYPE = { KPROBE: 2, TRACING: 26 } as const;
-export const ATTACH_TYPE = { NONE: 0, TRACE_RAW_TP: 23, PERF_EVENT: 41, TRACE_UPROBE_MULTI: 48 } as const;
+export const PROG_TYPE = { KPROBE: 2, SOCK_OPS: 13, SK_MSG: 16, TRACING: 26 } as const;
+export const ATTACH_TYPE = {
+  NONE: 0,
+  CGROUP_SOCK_OPS: 3,
+  SK_MSG_VERDICT: 7,
+  TRACE_RAW_TP: 23,
+  PERF_EVENT: 41,
+  TRACE_UPROBE_MULTI: 48,
+} as const;
 
 /** sizeof(union bpf_attr) we use; the kernel accepts a longer block whose unknown tail is zero. */
 const ATTR_SIZE = 152;
 const OBJECT_NAME_MAX = 15;
+const BPF_NOEXIST = 1n;
 
 /** Returns the command's result or `-errno`. */
 function bpf(command: number, attributes: AttributeBlock): number {
@@ -68,6 +77,9 @@ const element = (fd: number, key: Uint8Array, value?: Uint8Array): AttributeBloc
 /** 0 or `-errno`. */
 export const updateElement = (fd: number, key: Uint8Array, value: Uint8Array): number =>
   bpf(COMMAND.MAP_UPDATE_ELEM, element(fd, key, value));
+/** As `updateElement`, `-EEXIST` when the key is there. */
+export const addElement = (fd: number, key: Uint8Array, value: Uint8Array): number =>
+  bpf(COMMAND.MAP_UPDATE_ELEM, element(fd, key, value).u64(24, BPF_NOEXIST));
 export const lookupElement = (fd: number, key: Uint8Array, value: Uint8Array): number =>
   bpf(COMMAND.MAP_LOOKUP_ELEM, element(fd, key, value));
 export const deleteElement = (fd: number, key: Uint8Array): number =>
@@ -164,4 +176,16 @@ export function tryLinkUprobeMulti(
 export function tryLinkPerfEvent(programFd: number, perfFd: number, cookie: bigint): number {
   const block = new AttributeBlock(48).u32(0, programFd).u32(4, perfFd).u32(8, ATTACH_TYPE.PERF_EVENT);
   return bpf(COMMAND.LINK_CREATE, block.u64(16, cookie));
+}
+
+/** Gives a map of sockets its sk_msg program, which goes with the map. 0 or `-errno`. */
+export function tryAttachToSockets(programFd: number, mapFd: number): number {
+  const block = new AttributeBlock(20).u32(0, mapFd).u32(4, programFd).u32(8, ATTACH_TYPE.SK_MSG_VERDICT);
+  return bpf(COMMAND.PROG_ATTACH, block);
+}
+
+/** Link descriptor or `-errno`. Programs of others on the same cgroup stay. */
+export function tryLinkCgroup(programFd: number, cgroupFd: number): number {
+  const block = new AttributeBlock(16).u32(0, programFd).u32(4, cgroupFd).u32(8, ATTACH_TYPE.CGROUP_SOCK_OPS);
+  return bpf(COMMAND.LINK_CREATE, block);
 }

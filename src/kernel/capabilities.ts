@@ -3,7 +3,7 @@ import { kernelIsAtLeast } from './kernel-version.ts';
 
 /** Bit numbers of include/uapi/linux/capability.h and what the agent needs each for. */
 export const CAPABILITIES = {
-  CAP_NET_ADMIN: { bit: 12, use: 'write trace context into requests on sockets (not used by this version)' },
+  CAP_NET_ADMIN: { bit: 12, use: 'write trace context into requests on sockets' },
   CAP_SYS_PTRACE: { bit: 19, use: "look at other users' processes and read route tables from their memory" },
   CAP_SYS_ADMIN: {
     bit: 21,

@@ -10,6 +10,8 @@ export interface KernelOptions {
   readonly constants: Readonly<Record<string, number | bigint>>;
   /** Programs to load at once, by function name; others when they are asked for. */
   readonly programs: readonly string[];
+  /** Maps that no loaded program uses and that are not made. */
+  readonly unusedMaps?: readonly string[];
   /** Overrides of max_entries by map name. */
   readonly mapSizes?: Readonly<Record<string, number>>;
 }
@@ -26,6 +28,8 @@ export interface BpfMap {
   readonly keySize: number;
   readonly valueSize: number;
   update(key: Uint8Array, value: Uint8Array): void;
+  /** False when the key was there already: its value stays. */
+  add(key: Uint8Array, value: Uint8Array): boolean;
   /** For per-CPU maps: the values of all CPUs one after the other, each padded to 8 bytes. */
   lookup(key: Uint8Array): Uint8Array | undefined;
   /** False when the key was not there. */
@@ -58,6 +62,10 @@ export interface Kernel extends Disposable {
   load(programs: readonly string[]): Promise<void>;
   /** Attaches a loaded `tp_btf/...` program. */
   attachTracepoint(program: string): Link;
+  /** Runs a loaded `sk_msg` program on what is sent by the sockets in a map, from their addition on. */
+  attachToSockets(program: string, map: string): void;
+  /** Runs a loaded `sockops` program for the sockets of a cgroup (its folder) and those below. */
+  attachToCgroup(program: string, folder: string): Link;
   /** Attaches a loaded `uprobe.multi` program to sites of one file: all or nothing. */
   attachUprobes(program: string, path: string, sites: readonly UprobeSite[]): Link;
 }

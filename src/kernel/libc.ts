@@ -18,8 +18,10 @@ export const ERRNO = {
   EBADF: 9,
   EACCES: 13,
   EBUSY: 16,
+  EEXIST: 17,
   EINVAL: 22,
   ENOSPC: 28,
+  EOPNOTSUPP: 95,
   ENOTSUPP: 524,
 };
 
@@ -48,7 +50,17 @@ export function syscallAside(number: number, a = 0n, b = 0n, c = 0n): Promise<nu
   });
 }
 
-export const SYS = { ioctl: 16, perf_event_open: 298, bpf: 321 } as const; // x86-64
+/** x86-64. */
+export const SYS = {
+  ioctl: 16,
+  getsockname: 51,
+  getpeername: 52,
+  getsockopt: 55,
+  perf_event_open: 298,
+  bpf: 321,
+  pidfd_open: 434,
+  pidfd_getfd: 438,
+} as const;
 
 export const addressOf = (memory: Uint8Array): bigint => koffi.address(memory);
 

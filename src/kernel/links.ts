@@ -1,7 +1,9 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import {
   ATTACH_TYPE,
   PROG_TYPE,
+  tryAttachToSockets,
+  tryLinkCgroup,
   tryLinkPerfEvent,
   tryLinkUprobeMulti,
   tryLoadProgram,
@@ -65,6 +67,24 @@ export function linkTracepoint(program: string, programFd: number, onDispose: (l
   const fd = tryOpenRawTracepoint(programFd);
   if (fd < 0) throw new SystemCallError(`attach ${program}`, -fd);
   return linkOf(program, [fd], onDispose);
+}
+
+export function attachToSockets(program: string, programFd: number, mapFd: number): void {
+  const error = tryAttachToSockets(programFd, mapFd);
+  if (error < 0) throw new SystemCallError(`attach ${program} to its map of sockets`, -error);
+}
+
+export function linkCgroup(
+  program: string,
+  programFd: number,
+  folder: string,
+  onDispose: (link: Link) => void,
+): Link {
+  const cgroup = openSync(folder, 'r');
+  const fd = tryLinkCgroup(programFd, cgroup);
+  closeSync(cgroup);
+  if (fd < 0) throw new SystemCallError(`attach ${program} to ${folder}`, -fd);
+  return linkOf(`${program} on ${folder}`, [fd], onDispose);
 }
 
 export interface UprobeAttachment {

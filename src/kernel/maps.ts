@@ -1,6 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs';
 import type { BpfObject, DataSection } from './bpf-object.ts';
 import {
+  addElement,
   deleteElement,
   freezeMap,
   lookupElement,
@@ -119,6 +120,13 @@ export function openMap(spec: Pick<MapSpec, 'name' | 'type' | 'keySize' | 'value
       checkSize(name, 'value', value.length, bufferSize);
       const error = updateElement(fd, key, value);
       if (error < 0) throw new SystemCallError(`update map ${name}`, -error);
+    },
+    add(key, value) {
+      checkKey(key);
+      checkSize(name, 'value', value.length, bufferSize);
+      const error = addElement(fd, key, value);
+      if (error < 0 && error !== -ERRNO.EEXIST) throw new SystemCallError(`add to map ${name}`, -error);
+      return error === 0;
     },
     lookup(key) {
       checkKey(key);

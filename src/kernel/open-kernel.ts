@@ -7,7 +7,14 @@ import { Btf } from './btf.ts';
 import { loadBtf } from './btf-kernel.ts';
 import type { BpfMap, Kernel, KernelOptions, Link } from './kernel.ts';
 import { SystemCallError } from './libc.ts';
-import { detectUprobeMode, linkTracepoint, linkUprobes, type UprobeMode } from './links.ts';
+import {
+  attachToSockets,
+  detectUprobeMode,
+  linkCgroup,
+  linkTracepoint,
+  linkUprobes,
+  type UprobeMode,
+} from './links.ts';
 import { MAP_TYPE, type MapSpec, readMapSpecs } from './map-spec.ts';
 import { createDataMap, createMap, openMap, withConstants } from './maps.ts';
 import { assembleProgram } from './program.ts';
@@ -39,7 +46,9 @@ export function openKernelWith(options: KernelOptions, mode: UprobeMode): Kernel
   };
   try {
     const btfFd = own(loadBtf(object.btf));
-    const specs = readMapSpecs(object.btf).map((spec) => sized(spec, options));
+    const specs = readMapSpecs(object.btf)
+      .filter(({ name }) => !options.unusedMaps?.includes(name))
+      .map((spec) => sized(spec, options));
     const mapFds = new Map(specs.map((spec) => [spec.name, own(createMap(spec, btfFd))]));
     for (const [name, section] of withConstants(object, options.constants))
       mapFds.set(name, own(createDataMap(section)));
@@ -171,6 +180,16 @@ class LoadedKernel implements Kernel {
 
   attachTracepoint(program: string): Link {
     return this.#keep(linkTracepoint(program, this.#program(program, 'tracepoint'), this.#forget));
+  }
+
+  attachToSockets(program: string, map: string): void {
+    const mapFd = this.#loaded.mapFds.get(map);
+    if (mapFd === undefined) throw new Error(`Cannot attach ${program}: the object has no map ${map}`);
+    attachToSockets(program, this.#program(program, 'sockets'), mapFd);
+  }
+
+  attachToCgroup(program: string, folder: string): Link {
+    return this.#keep(linkCgroup(program, this.#program(program, 'cgroup'), folder, this.#forget));
   }
 
   attachUprobes(program: string, path: string, sites: Parameters<Kernel['attachUprobes']>[2]): Link {

@@ -4,7 +4,7 @@ import type { UprobeMode } from './links.ts';
 
 /** What the section of a function says about how it is loaded. */
 export interface ProgramKind {
-  readonly attach: 'tracepoint' | 'uprobe';
+  readonly attach: 'tracepoint' | 'uprobe' | 'sockets' | 'cgroup';
   readonly type: number;
   readonly expectedAttachType: number;
   readonly attachBtfId: number;
@@ -15,6 +15,8 @@ export function programKind(name: string, section: string, kernel: Btf, mode: Up
     const expectedAttachType = mode === 'uprobe_multi' ? ATTACH_TYPE.TRACE_UPROBE_MULTI : ATTACH_TYPE.NONE;
     return { attach: 'uprobe', type: PROG_TYPE.KPROBE, expectedAttachType, attachBtfId: 0 };
   }
+  if (section === 'sk_msg') return socketProgram('sockets', PROG_TYPE.SK_MSG);
+  if (section === 'sockops') return socketProgram('cgroup', PROG_TYPE.SOCK_OPS);
   const tracepoint = /^tp_btf\/(.+)$/.exec(section)?.[1];
   if (tracepoint === undefined) throw new Error(`Cannot load ${name}: unknown section ${section}`);
   const attachBtfId = kernel.find(BTF_KIND.TYPEDEF, `btf_trace_${tracepoint}`);
@@ -26,4 +28,8 @@ export function programKind(name: string, section: string, kernel: Btf, mode: Up
     expectedAttachType: ATTACH_TYPE.TRACE_RAW_TP,
     attachBtfId,
   };
+}
+
+function socketProgram(attach: ProgramKind['attach'], type: number): ProgramKind {
+  return { attach, type, expectedAttachType: ATTACH_TYPE.NONE, attachBtfId: 0 };
 }

@@ -61,6 +61,8 @@ export type CounterName = Exclude<keyof typeof COUNTER, 'MAX'>;
 
 export interface Replayed {
   readonly records: readonly Recorded[];
+  /** What went out of `message` commands, a byte a character. */
+  readonly messages: readonly string[];
   /** Those that are not 0. */
   readonly counters: Readonly<Partial<Record<CounterName, number>>>;
 }
@@ -90,12 +92,15 @@ export function replayOne(commands: Commands): Replayed {
 function readOutput(output: string, count: number): Replayed[] {
   const results: Replayed[] = [];
   let records: Recorded[] = [];
+  let messages: string[] = [];
   const decode = recorder((record) => records.push(record));
   for (const line of output.split('\n')) {
     if (line.startsWith('e ')) decode(Buffer.from(line.slice(2), 'hex'));
+    if (line.startsWith('m ')) messages.push(Buffer.from(line.slice(2), 'hex').toString('latin1'));
     if (!line.startsWith('c')) continue;
-    results.push({ records, counters: readCounters(line) });
+    results.push({ records, messages, counters: readCounters(line) });
     records = [];
+    messages = [];
   }
   assert.equal(results.length, count);
   return results;
@@ -155,6 +160,22 @@ const transfer =
   };
 export const recv = transfer('recv');
 export const send = transfer('send');
+
+export interface MessageOptions {
+  readonly socket?: number;
+  readonly call?: string;
+  /** Sizes of the first pieces; the last one takes what is left. */
+  readonly pieces?: readonly number[];
+  /** The n-th helper that moves bytes fails. */
+  readonly fail?: number;
+}
+
+/** What sk_msg sees before the system call returns. */
+export function message(text: string, options: MessageOptions = {}): string {
+  const { socket = 1, call = 'plain', pieces = [], fail } = options;
+  const more = (pieces.length > 0 ? ` pieces=${pieces}` : '') + (fail === undefined ? '' : ` fail=${fail}`);
+  return `message ${socket} ${call} ${hex(text)}${more}`;
+}
 
 /** `errno`: what the socket's error is then. */
 export const state = (value: number, socket = 1, errno = 0) => `state ${socket} ${value} ${errno}`;
