@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { analyze } from '../src/analysis/analyze.ts';
 import { QUERIES } from '../src/libraries/index.ts';
+import { MEMBER_QUERIES } from '../src/libraries/measured.ts';
 import { Agent } from './agent.ts';
 import { type Places, SERVER_CPU } from './places.ts';
 import { Server } from './server.ts';
@@ -110,7 +111,7 @@ async function analysisTime(
     const cacheDirectory = mkdtempSync(join(places.cache, 'facts-'));
     for (const list of [cold, warm]) {
       const begin = performance.now();
-      await analyze(path, QUERIES, { cacheDirectory });
+      await analyze(path, QUERIES, { cacheDirectory, members: MEMBER_QUERIES });
       list.push(performance.now() - begin);
     }
     rmSync(cacheDirectory, { recursive: true });

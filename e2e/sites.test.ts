@@ -7,6 +7,7 @@ import { matrixCell } from './support/built.ts';
 for (const stack of ['new', 'old'] as const) {
   test(`${stack} stack, fat link-time optimisation, with symbols and stripped: no wrong site`, async () => {
     const result = await measureCell({ stack, cell: 'fat-lto', ...matrixCell(stack, 'fat-lto') });
+    assert.deepEqual(result.dwarfLayouts.wrong, []);
     assert.equal(totalsOf([result.named, result.strippedTwin]).wrong, 0, cellText(result));
   });
 }

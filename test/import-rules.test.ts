@@ -20,7 +20,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   x86: { values: ['base'] },
   rust: { values: ['base', 'elf'] },
   recover: { values: ['base', 'elf', 'rust', 'x86'] },
-  analysis: { values: ['base', 'elf', 'rust', 'recover'] },
+  analysis: { values: ['base', 'elf', 'dwarf', 'rust', 'recover'] },
   libraries: { values: ['base', 'recover'], types: ['analysis', 'plan'] },
   plan: { values: ['base', 'analysis', 'libraries', 'x86'] },
   process: { values: ['base'], types: ['spans'] },

@@ -1,6 +1,8 @@
 import { analyze } from '../../src/analysis/analyze.ts';
+import type { MemberQuery } from '../../src/analysis/facts.ts';
 import { UserError } from '../../src/base/errors.ts';
 import { QUERIES } from '../../src/libraries/index.ts';
+import { MEMBER_QUERIES } from '../../src/libraries/measured.ts';
 import { makePlan } from '../../src/plan/make-plan.ts';
 import type { Plan, SourceChoice, Tier } from '../../src/plan/plan.ts';
 import { boundaryCheck } from './boundaries.ts';
@@ -25,6 +27,11 @@ export interface TwinResult {
 }
 
 export interface CellResult extends CellFiles {
+  /** Layouts from the program's own DWARF, where they differ from the tables', and where each is from. */
+  readonly dwarfLayouts: {
+    readonly wrong: readonly string[];
+    readonly evidence: Readonly<Record<string, string>>;
+  };
   readonly named: TwinResult;
   readonly strippedTwin: TwinResult;
 }
@@ -40,11 +47,12 @@ interface Planned {
   readonly analysisMs: number;
 }
 
-async function planned(path: string): Promise<Planned> {
+async function planned(path: string, members: readonly MemberQuery[] = []): Promise<Planned> {
   const start = performance.now();
   const { facts, readCode } = await analyze(path, QUERIES, {
     cacheDirectory: false,
     debugRoot: NO_DEBUG_FILES,
+    members,
   });
   const planOf = (tier: Tier) => makePlan({ facts, readCode }, tier);
   const auto = planOf('auto');
@@ -54,6 +62,7 @@ async function planned(path: string): Promise<Planned> {
 export async function measureCell(files: CellFiles): Promise<CellResult> {
   const named = await planned(files.symbols);
   const stripped = await planned(files.stripped);
+  const measured = await planned(files.symbols, MEMBER_QUERIES);
   const truth = await readTruth(files.symbols);
   const { readCode } = await analyze(files.symbols, [], { cacheDirectory: false, debugRoot: NO_DEBUG_FILES });
   const isBoundary = boundaryCheck(files.symbols, readCode);
@@ -63,7 +72,27 @@ export async function measureCell(files: CellFiles): Promise<CellResult> {
     sources: plans.auto.sources,
     analysisMs: plans.analysisMs,
   });
-  return { ...files, named: twin(named), strippedTwin: twin(stripped) };
+  return {
+    ...files,
+    named: twin(named),
+    strippedTwin: twin(stripped),
+    dwarfLayouts: {
+      wrong: compareLayouts(measured.all, named.all).wrongLayouts,
+      evidence: layoutEvidence(measured.all),
+    },
+  };
+}
+
+function layoutEvidence({
+  layoutEvidence: evidence,
+  taskSlot,
+  routeTable,
+}: Plan): Readonly<Record<string, string>> {
+  return {
+    ...evidence,
+    ...(taskSlot && { taskSlot: taskSlot.evidence }),
+    ...(routeTable && { routeTable: routeTable.evidence }),
+  };
 }
 
 const LAYOUTS = ['layout', 'clientLayout', 'streamLayout', 'taskSlot', 'routeTable'] as const;

@@ -46,4 +46,5 @@ if (others.length > 0) console.log(`\n${foreignText(others)}`);
 if (values.json)
   writeFileSync(values.json, JSON.stringify({ cells: results, foreign: others }, undefined, 2));
 if (values.write) writeFileSync(DOCUMENT, compatibilityText(results, missing, others));
-process.exitCode = named.wrong + stripped.wrong > 0 ? 1 : 0;
+const layouts = results.flatMap(({ dwarfLayouts }) => dwarfLayouts.wrong);
+process.exitCode = named.wrong + stripped.wrong + layouts.length > 0 ? 1 : 0;

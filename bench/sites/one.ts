@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { analyze } from '../../src/analysis/analyze.ts';
 import { UserError } from '../../src/base/errors.ts';
 import { QUERIES } from '../../src/libraries/index.ts';
+import { MEMBER_QUERIES } from '../../src/libraries/measured.ts';
 import { makePlan } from '../../src/plan/make-plan.ts';
 import type { SourceChoice } from '../../src/plan/plan.ts';
 
@@ -21,7 +22,7 @@ export interface OneResult {
 type Planned = Pick<OneResult, 'sites' | 'sources' | 'refused'>;
 
 async function plan(path: string, cacheDirectory: string): Promise<Planned> {
-  const { facts, readCode } = await analyze(path, QUERIES, { cacheDirectory });
+  const { facts, readCode } = await analyze(path, QUERIES, { cacheDirectory, members: MEMBER_QUERIES });
   try {
     const { probes, sources } = makePlan({ facts, readCode }, 'auto');
     return { sites: probes.length, sources, refused: undefined };

@@ -31,6 +31,9 @@ export function cellText(result: CellResult): string {
   return [
     ...twinLines(`${result.stack} ${result.cell}, with symbols`, result.named),
     ...twinLines(`${result.stack} ${result.cell}, stripped`, result.strippedTwin),
+    `${result.stack} ${result.cell}, layouts by DWARF:`,
+    ...Object.entries(result.dwarfLayouts.evidence).map(([name, evidence]) => `  ${name}: ${evidence}`),
+    ...result.dwarfLayouts.wrong.map((text) => `  WRONG ${text}`),
     '',
   ].join('\n');
 }

@@ -27,6 +27,7 @@ const planOf = (...probes: readonly ProbeSite[]): Plan => ({
   layout: undefined,
   clientLayout: undefined,
   streamLayout: undefined,
+  layoutEvidence: {},
   taskSlot: undefined,
   routeTable: undefined,
   missing: [],

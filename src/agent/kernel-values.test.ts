@@ -35,6 +35,7 @@ function plan(programs: readonly ProgramName[], parts: Partial<Plan> = {}): Plan
     layout: undefined,
     clientLayout: undefined,
     streamLayout: undefined,
+    layoutEvidence: {},
     taskSlot: undefined,
     routeTable: undefined,
     missing: [],

@@ -3,6 +3,7 @@ import { UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Link } from '../kernel/kernel.ts';
 import { QUERIES } from '../libraries/index.ts';
+import { MEMBER_QUERIES } from '../libraries/measured.ts';
 import { type Plan, PROGRAMS, type ProgramName, type Tier } from '../plan/plan.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
@@ -148,7 +149,7 @@ export class Programs implements Disposable {
 
   async #attach(path: string, name: string): Promise<Attached> {
     const started = performance.now();
-    const analysis = await analyze(path, QUERIES);
+    const analysis = await analyze(path, QUERIES, { members: MEMBER_QUERIES });
     if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
     const plan = await cachedPlan(analysis, this.#tier);

@@ -3,7 +3,7 @@ import { cacheKey, contentId, defaultCacheDirectory, isSettled, readCache, write
 import { createCodeReader } from './code-reader.ts';
 import { collectFacts } from './collect.ts';
 import { debugCandidates } from './debug-file.ts';
-import type { BinaryFacts, CodeReader, SymbolQuery } from './facts.ts';
+import type { BinaryFacts, CodeReader, MemberQuery, SymbolQuery } from './facts.ts';
 import { checkLoadable, fileFacts } from './file-facts.ts';
 import { FileSource } from './file-source.ts';
 
@@ -24,6 +24,8 @@ export interface CachePlace {
 export interface AnalyzeOptions {
   /** Folder for facts of files seen before; `false` keeps none. */
   readonly cacheDirectory?: string | false;
+  /** What DWARF is asked for, where the file has it. */
+  readonly members?: readonly MemberQuery[];
   /** Where distributions put separate debug files: `/usr/lib/debug`. */
   readonly debugRoot?: string;
 }
@@ -51,18 +53,19 @@ async function cachedFacts(
 ): Promise<Omit<Analysis, 'readCode'>> {
   const directory = options.cacheDirectory ?? defaultCacheDirectory(process.env);
   const own = fileFacts(elf);
+  const members = options.members ?? [];
   const problems: string[] = [];
   const candidates = debugCandidates(elf, own.buildId, problems, options.debugRoot);
   if (directory === false || !isSettled(source.identity, Date.now())) {
-    const facts = await collectFacts(elf, own, candidates, queries, problems);
+    const facts = await collectFacts(elf, own, candidates, { queries, members }, problems);
     return { facts, problems, cached: undefined };
   }
   const paths = candidates.map(({ path }) => path);
-  const key = cacheKey(contentId(own.buildId, source.identity), paths, queries);
+  const key = cacheKey(contentId(own.buildId, source.identity), paths, { queries, members });
   const known = readCache(directory, key);
   const cached = { directory, key };
   if (known !== undefined) return { ...known, cached };
-  const facts = await collectFacts(elf, own, candidates, queries, problems);
+  const facts = await collectFacts(elf, own, candidates, { queries, members }, problems);
   writeEntry(directory, key, { facts, problems });
   return { facts, problems, cached };
 }

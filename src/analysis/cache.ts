@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BinaryFacts, SymbolQuery } from './facts.ts';
+import type { Questions } from './collect.ts';
+import type { BinaryFacts } from './facts.ts';
 import type { FileIdentity } from './file-source.ts';
 
 /** What is kept of one analysis. */
@@ -43,7 +44,7 @@ export function isSettled(identity: FileIdentity, nowMs: number): boolean {
 export function cacheKey(
   content: string,
   debugPaths: readonly string[],
-  queries: readonly SymbolQuery[],
+  { queries, members }: Questions,
 ): string {
   const questions = queries.map(({ id, kind, contains, pattern, vtableWord, recovery }) => [
     id,
@@ -53,7 +54,7 @@ export function cacheKey(
     vtableWord,
     recovery?.kind,
   ]);
-  const parts = [FORMAT, content, debugPaths.map(stamp), questions];
+  const parts = [FORMAT, content, debugPaths.map(stamp), questions, members];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

@@ -7,8 +7,9 @@ import { identifyRustc } from '../rust/rustc.ts';
 import { collectAnswers, type SourcedMatches } from './answers.ts';
 import { scanContent } from './content.ts';
 import { type DebugCandidate, openDebugFile } from './debug-file.ts';
-import type { BinaryFacts, SymbolQuery, SymbolSource } from './facts.ts';
+import type { BinaryFacts, MemberQuery, SymbolQuery, SymbolSource } from './facts.ts';
 import type { FileFacts } from './file-facts.ts';
+import { collectMembers } from './members.ts';
 import { collectObjects } from './objects.ts';
 import { createPause } from './pause.ts';
 import { NOT_RECOVERED, recover } from './recovered.ts';
@@ -25,12 +26,18 @@ const RUST_NAMES: SymbolQuery = {
   pattern: /^(?:__rustc::)?(?:rust_begin_unwind|rust_panic|rust_eh_personality|__rust_alloc)$/,
 };
 
+/** What is asked of symbols and of DWARF. */
+export interface Questions {
+  readonly queries: readonly SymbolQuery[];
+  readonly members: readonly MemberQuery[];
+}
+
 /** All facts of a file, those of its headers given. */
 export async function collectFacts(
   elf: ElfFile,
   own: FileFacts,
   candidates: readonly DebugCandidate[],
-  queries: readonly SymbolQuery[],
+  { queries, members }: Questions,
   problems: string[],
 ): Promise<BinaryFacts> {
   const pause = createPause();
@@ -79,6 +86,12 @@ export async function collectFacts(
       threadWords: recovered.threadWords,
       missing: recovered.missing,
     },
+    members: await collectMembers(
+      files.map((file) => file.elf),
+      members,
+      problems,
+      pause,
+    ),
   };
 }
 

@@ -82,6 +82,23 @@ export interface SymbolQuery {
   readonly recovery?: Recovery;
 }
 
+/** A question for DWARF: where in a type a member is. */
+export interface MemberQuery {
+  readonly id: string;
+  /** Names with their modules; the first that the program has counts. */
+  readonly types: readonly string[];
+  /** Members from the outside in, as `PartFinder` takes them; none for the type itself. */
+  readonly path: readonly string[];
+}
+
+/** A member, or a type itself. Bytes. */
+export interface MemberFact {
+  readonly type: string;
+  readonly typeSize: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
 /** What one executable or shared object is. Same bytes in → same facts, on any machine. */
 export interface BinaryFacts {
   readonly fileSize: number;
@@ -114,6 +131,8 @@ export interface BinaryFacts {
   readonly tlsVariables: Readonly<Record<string, readonly TlsVariableFact[]>>;
   readonly objects: Readonly<Record<string, readonly ObjectFact[]>>;
   readonly recovered: RecoveredFacts;
+  /** Answers of DWARF by MemberQuery.id; a query without an answer is absent. */
+  readonly members: Readonly<Record<string, MemberFact>>;
 }
 
 /** What was looked for without symbols; all empty where there are symbols. */

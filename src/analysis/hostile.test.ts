@@ -7,8 +7,8 @@ import { parseElf } from '../elf/elf.ts';
 import { fixture } from '../elf/fixtures.testing.ts';
 import { bytesSource } from '../elf/source.ts';
 import { findSymbolTable } from '../elf/symbols.ts';
-import { collectFacts } from './collect.ts';
-import type { BinaryFacts, SymbolQuery } from './facts.ts';
+import { collectFacts, type Questions } from './collect.ts';
+import type { BinaryFacts, MemberQuery, SymbolQuery } from './facts.ts';
 import { checkLoadable, fileFacts } from './file-facts.ts';
 
 const QUERIES: readonly SymbolQuery[] = [
@@ -16,6 +16,12 @@ const QUERIES: readonly SymbolQuery[] = [
   { id: 'all', kind: 'function', contains: [], pattern: /^/ },
   { id: 'tls', kind: 'tls', contains: [], pattern: /^/ },
 ];
+
+const MEMBERS: readonly MemberQuery[] = [
+  { id: 'polite', types: ['greeter::Polite', 'core::option::Option<usize>'], path: ['?inner'] },
+];
+
+const QUESTIONS: Questions = { queries: QUERIES, members: MEMBERS };
 
 /** Milliseconds that no file of these sizes may take, on a busy machine. */
 const LIMIT_MS = 2000;
@@ -26,7 +32,7 @@ async function analyzed(bytes: Uint8Array): Promise<BinaryFacts | undefined> {
   try {
     const elf = parseElf(bytesSource(bytes), 'prog');
     checkLoadable(elf);
-    return await collectFacts(elf, fileFacts(elf), [], QUERIES, []);
+    return await collectFacts(elf, fileFacts(elf), [], QUESTIONS, []);
   } catch (error) {
     assert.ok(error instanceof UserError, error instanceof Error ? error.stack : String(error));
     assert.ok(error.message.length < 300 && !error.message.includes('\n'));
@@ -133,7 +139,7 @@ test('a million symbols that share one long name do not multiply the work', asyn
   const start = performance.now();
   const problems: string[] = [];
   const hostile = parseElf(bytesSource(bytes), 'prog');
-  await collectFacts(hostile, fileFacts(hostile), [], QUERIES, problems);
+  await collectFacts(hostile, fileFacts(hostile), [], QUESTIONS, problems);
   assert.match(problems.join(), /Symbols of prog not used\. Cannot /);
   assert.ok(performance.now() - start < 10_000);
 });

@@ -1,6 +1,7 @@
 import { analyze } from '../analysis/analyze.ts';
 import type { BinaryFacts, CrateFact } from '../analysis/facts.ts';
 import { QUERIES, recognise } from '../libraries/index.ts';
+import { MEMBER_QUERIES } from '../libraries/measured.ts';
 
 /** Prints what the executable or shared object `file` is. Returns the exit code; throws UserError for other files. */
 export async function inspect(
@@ -8,14 +9,14 @@ export async function inspect(
   options: { readonly json: boolean },
   write: (text: string) => void,
 ): Promise<number> {
-  const { facts, problems } = await analyze(file, QUERIES);
+  const { facts, problems } = await analyze(file, QUERIES, { members: MEMBER_QUERIES });
   write(options.json ? toJson(file, facts, problems) : toText(file, facts, problems));
   return 0;
 }
 
-/** The answers to symbol queries are left out: `plan` shows them. Absent values are null, so that every key is there. */
+/** The answers of symbols and DWARF are left out: `plan` shows them. Absent values are null, so that every key is there. */
 function toJson(file: string, facts: BinaryFacts, problems: readonly string[]): string {
-  const { functions: _functions, tlsVariables: _tlsVariables, ...rest } = facts;
+  const { functions: _functions, tlsVariables: _tlsVariables, members: _members, ...rest } = facts;
   const value = { file, ...rest, libraries: recognise(facts), problems };
   return `${JSON.stringify(value, (_key, member) => (member === undefined ? null : member), 2)}\n`;
 }

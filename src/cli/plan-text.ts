@@ -79,11 +79,13 @@ function probeLines(probe: ProbeSite): readonly string[] {
   ];
 }
 
-function layoutLines({ layout, clientLayout, streamLayout, taskSlot, routeTable }: Plan): readonly string[] {
+function layoutLines(plan: Plan): readonly string[] {
+  const { layout, clientLayout, streamLayout, layoutEvidence, taskSlot, routeTable } = plan;
   const lines: string[] = [];
-  if (layout) lines.push(`hyper: ${members(layout)}`);
-  if (clientLayout) lines.push(`hyper's client: ${members(clientLayout)}`);
-  if (streamLayout) lines.push(`h2: ${members(streamLayout)}`);
+  if (layout) lines.push(`hyper: ${members(layout)}`, `  ${layoutEvidence.layout}`);
+  if (clientLayout)
+    lines.push(`hyper's client: ${members(clientLayout)}`, `  ${layoutEvidence.clientLayout}`);
+  if (streamLayout) lines.push(`h2: ${members(streamLayout)}`, `  ${layoutEvidence.streamLayout}`);
   if (taskSlot) {
     const tag = taskSlot.tagOffset === undefined ? 'none (0 = no task)' : taskSlot.tagOffset;
     lines.push(

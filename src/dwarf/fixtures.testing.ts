@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import { findSection, parseElf } from '../elf/elf.ts';
+import type { Section } from '../elf/sections.ts';
+import { bytesSource } from '../elf/source.ts';
 import type { FunctionCode } from './functions.ts';
 
 const FOLDER = new URL('../../../fixtures/dwarf/', import.meta.url);
@@ -48,3 +51,19 @@ export function foundCode({ wanted, ranges, inlinedInto }: FunctionCode<string>)
 
 export const byPlace = (a: ExpectedCode, b: ExpectedCode): number => (key(a) < key(b) ? -1 : 1);
 const key = ({ ranges, name, line }: ExpectedCode): string => `${ranges.flat().join(' ')} ${name} ${line}`;
+
+export function sectionOf(bytes: Buffer, name: string): Section {
+  const section = findSection(parseElf(bytesSource(bytes), 'lib'), name);
+  if (!section) throw new Error(`no section ${name}`);
+  return section;
+}
+
+/** The file with other bytes for one section, appended. */
+export function withSection(bytes: Buffer, name: string, content: Buffer): Buffer {
+  const { index } = sectionOf(bytes, name);
+  const copy = Buffer.concat([bytes, content]);
+  const header = Number(bytes.readBigUInt64LE(0x28)) + index * 64;
+  copy.writeBigUInt64LE(BigInt(bytes.length), header + 24);
+  copy.writeBigUInt64LE(BigInt(content.length), header + 32);
+  return copy;
+}

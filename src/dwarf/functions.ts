@@ -32,6 +32,8 @@ export interface FunctionCode<T> {
 const MAX_NAMES = 1 << 18;
 const MAX_NAME = 1 << 16;
 const MAX_FOUND = 1 << 18;
+/** Searches for units that refer to what the one before has found. */
+const MAX_ROUNDS = 4;
 /** Entries between two pauses. */
 const BATCH = 1 << 13;
 
@@ -41,8 +43,7 @@ type Pause = () => Promise<void>;
  * All code of the wanted functions. Strings come first: of the units only those are read entry by entry that name one
  * of them, or refer to an entry that does.
  *
- * Not found: names that a linker kept only as the end of a longer string, and functions whose entry refers to another
- * unit for its declaration, which in turn refers to a third.
+ * Not found: names that a linker kept only as the end of a longer string.
  */
 export async function findFunctions<T>(
   dwarf: Dwarf,
@@ -62,6 +63,10 @@ class Finder<T> {
   #strings: ReadonlyMap<number, T> = new Map();
   /** By place of the entry. */
   readonly #named = new Map<number, T>();
+  /** Of those, the ones that other units were not searched for yet. */
+  #fresh: number[] = [];
+  /** Entries by the place of the one that they refer to for their name. */
+  readonly #references = new Map<number, number[]>();
   readonly #found: FoundCode<T>[] = [];
 
   constructor(dwarf: Dwarf, search: FunctionSearch<T>, pause: Pause) {
@@ -78,30 +83,52 @@ class Finder<T> {
     const naming = new Set(
       await unitsThatName(info, units, new OffsetSet(this.#strings.keys()), this.#pause),
     );
-    const named = units.filter((unit, index) => naming.has(unit) || kinds[index]?.namesElsewhere === true);
-    for (const unit of named) await this.#collectNames(unit);
+    const read = new Set(units.filter((unit, at) => naming.has(unit) || kinds[at]?.namesElsewhere === true));
+    for (const unit of read) await this.#collectNames(unit);
+    // A copy may refer to an instance in a second unit, and that to a declaration in a third.
     const referring = units.filter((_, index) => kinds[index]?.refersAcross === true);
-    const across = await unitsThatName(info, referring, new OffsetSet(this.#named.keys()), this.#pause);
-    for (const unit of new Set([...named, ...across])) await this.#collectCode(unit);
+    for (let round = 0; round < MAX_ROUNDS && this.#fresh.length > 0; round++) {
+      const fresh = new OffsetSet(this.#fresh);
+      this.#fresh = [];
+      for (const unit of await unitsThatName(info, referring, fresh, this.#pause)) {
+        if (!read.has(unit)) await this.#collectNames(unit);
+        read.add(unit);
+      }
+    }
+    for (const unit of read) await this.#collectCode(unit);
     return this.#found.map(({ host, ...code }) => ({ ...code, inlinedInto: host && this.#host(host) }));
   }
 
   /** Entries of wanted functions: those with the name, and those that refer to them for it. */
   async #collectNames(unit: Unit): Promise<void> {
-    const references: [offset: number, target: number][] = [];
     await this.#walk(unit, (entries) => {
       if (entries.tag !== C.DW_TAG_subprogram) return;
       entries.read();
       const wanted = this.#wantedName(entries);
-      if (wanted !== undefined) this.#named.set(entries.offset, wanted);
-      else if (target(entries) !== undefined) references.push([entries.offset, target(entries) as number]);
+      if (wanted !== undefined) this.#name(entries.offset, wanted);
+      else this.#refer(entries.offset, target(entries));
     });
-    // A concrete instance refers to the abstract one, that to the declaration.
-    for (let round = 0; round < 2; round++)
-      for (const [offset, to] of references) {
-        const wanted = this.#named.get(to);
-        if (wanted !== undefined) this.#named.set(offset, wanted);
-      }
+  }
+
+  #refer(offset: number, to: number | undefined): void {
+    if (to === undefined) return;
+    const wanted = this.#named.get(to);
+    const known = this.#references.get(to);
+    if (wanted !== undefined) this.#name(offset, wanted);
+    else if (known) known.push(offset);
+    else this.#references.set(to, [offset]);
+  }
+
+  /** And all entries that are known to refer to it. */
+  #name(offset: number, wanted: T): void {
+    for (const pending = [offset]; pending.length > 0; ) {
+      const one = pending.pop() as number;
+      if (this.#named.has(one)) continue;
+      this.#named.set(one, wanted);
+      this.#fresh.push(one);
+      pending.push(...(this.#references.get(one) ?? []));
+      this.#references.delete(one);
+    }
   }
 
   #wantedName(entries: Entries): T | undefined {

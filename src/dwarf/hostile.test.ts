@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { findSection, parseElf } from '../elf/elf.ts';
+import { parseElf } from '../elf/elf.ts';
 import type { Section } from '../elf/sections.ts';
 import { bytesSource } from '../elf/source.ts';
 import { openDwarf } from './dwarf.ts';
-import { FIXTURES, fixture } from './fixtures.testing.ts';
+import { FIXTURES, fixture, sectionOf, withSection } from './fixtures.testing.ts';
 import { findFunctions } from './functions.ts';
+import { findTypes, PartFinder } from './types.ts';
 
 const noPause = async (): Promise<void> => {};
 
@@ -26,6 +27,9 @@ async function readAll(bytes: Buffer, hint = ''): Promise<number> {
     const dwarf = openDwarf(elf);
     if (!dwarf) return 0;
     const found = await findFunctions(dwarf, { groups: [[]], accept: (name) => name }, noPause);
+    const types = await findTypes(dwarf, ['shapes::Pair<u64>', 'shapes::Choice', 'point'], noPause);
+    for (const type of types.values())
+      await new PartFinder(dwarf, noPause).follow(type, ['?second', '?at', '~no::such::Type', '#']);
     for (const { ranges } of found)
       for (const { start: from, end } of ranges)
         assert.ok(from < end && dwarf.code.some((code) => from >= code.start && end <= code.end));
@@ -39,12 +43,6 @@ async function readAll(bytes: Buffer, hint = ''): Promise<number> {
   } finally {
     assert.ok(cpuMs() - start < LIMIT_MS, `${hint} took ${cpuMs() - start} ms`);
   }
-}
-
-function sectionOf(bytes: Buffer, name: string): Section {
-  const section = findSection(parseElf(bytesSource(bytes), 'lib'), name);
-  assert.ok(section, name);
-  return section;
 }
 
 const debugSections = (bytes: Buffer): readonly Section[] =>
@@ -100,16 +98,6 @@ test('a section cut short by its header, at every length', async () => {
       await readAll(copy, `section ${index} cut to ${length}: `);
     }
 });
-
-/** The fixture with other bytes for one section, appended. */
-function withSection(bytes: Buffer, name: string, content: Buffer): Buffer {
-  const { index } = sectionOf(bytes, name);
-  const copy = Buffer.concat([bytes, content]);
-  const header = Number(bytes.readBigUInt64LE(0x28)) + index * 64;
-  copy.writeBigUInt64LE(BigInt(bytes.length), header + 24);
-  copy.writeBigUInt64LE(BigInt(content.length), header + 32);
-  return copy;
-}
 
 test('millions of units, of entries and of nested entries end with an error or an answer', async () => {
   const bytes = fixture('gcc-dwarf4');

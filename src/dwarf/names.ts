@@ -8,7 +8,6 @@ import { type Unit, unitAt } from './units.ts';
 
 /** Longer names exist only in hostile files. */
 const MAX_NAME = 1 << 16;
-const WINDOW = 1 << 9;
 /** From a concrete instance to its abstract one, from there to the declaration. */
 const MAX_STEPS = 4;
 
@@ -59,11 +58,32 @@ export function indexedString(dwarf: Dwarf, unit: Unit, index: number): number {
 
 /** One character a byte; undefined outside the section. */
 function textAt(section: SectionData, offset: number): string | undefined {
-  for (let size = WINDOW; offset < section.size; size *= 8) {
-    const bytes = section.read(offset, Math.min(size, section.size - offset));
-    const end = bytes.indexOf(0);
-    if (end >= 0) return bytes.toString('latin1', 0, end);
-    if (size >= MAX_NAME || size >= section.size - offset) return undefined;
-  }
-  return undefined;
+  if (offset >= section.size) return undefined;
+  const block = blockAt(section, offset);
+  const start = offset % BLOCK;
+  const end = block.indexOf(0, start);
+  return end >= 0 ? block.toString('latin1', start, end) : longText(section, offset);
+}
+
+const BLOCK = 1 << 14;
+const MAX_BLOCKS = 256;
+const BLOCKS = new WeakMap<SectionData, Map<number, Buffer>>();
+
+/** Names lie in a few places that are asked for again and again. */
+function blockAt(section: SectionData, offset: number): Buffer {
+  const blocks = BLOCKS.get(section) ?? new Map<number, Buffer>();
+  BLOCKS.set(section, blocks);
+  const index = Math.floor(offset / BLOCK);
+  const known = blocks.get(index);
+  if (known) return known;
+  if (blocks.size >= MAX_BLOCKS) blocks.clear();
+  const block = section.read(index * BLOCK, Math.min(BLOCK, section.size - index * BLOCK));
+  blocks.set(index, block);
+  return block;
+}
+
+function longText(section: SectionData, offset: number): string | undefined {
+  const bytes = section.read(offset, Math.min(MAX_NAME, section.size - offset));
+  const end = bytes.indexOf(0);
+  return end < 0 ? undefined : bytes.toString('latin1', 0, end);
 }

@@ -1,8 +1,8 @@
 import type { AbbreviationTable } from './abbreviations.ts';
 import * as C from './constants.ts';
 import type { Dwarf } from './dwarf.ts';
-import { textOf } from './names.ts';
-import { OffsetSet } from './offset-set.ts';
+import { type StringPlace, textOf } from './names.ts';
+import { OffsetSet, unitsThatName } from './offset-set.ts';
 import { pathOf, placesOf } from './type-names.ts';
 import { fullName, readUnitTypes, type TypeEntry, type UnitTypes } from './unit-types.ts';
 import { type Unit, unitAt } from './units.ts';
@@ -30,19 +30,16 @@ export async function findTypes(
   names: readonly string[],
   pause: Pause,
 ): Promise<ReadonlyMap<string, FoundType>> {
-  const places = await placesOf(dwarf.str, new Set(names.flatMap(pathOf)), pause);
-  const pending = new Map(names.map((name) => [name, wantedBy(name, places)]));
+  const strings = await placesOf(dwarf.str, new Set(names.flatMap(pathOf)), pause);
+  const pending: Pending = new Map(names.map((name) => [name, wantedBy(name, strings)]));
+  const places = new OffsetSet([...pending.values()].flatMap((wanted) => wanted?.needed ?? []));
   const found = new Map<string, FoundType>();
-  const lasts = new OffsetSet([...pending.values()].flatMap((wanted) => wanted?.last ?? []));
-  for (const unit of dwarf.units) {
+  for (const { unit, isIndexed } of await candidates(dwarf, pending, pause)) {
     if (pending.size === 0) break;
-    await pause();
-    const here = hasOtherNames(dwarf.table(unit))
-      ? new Set(pending.keys())
-      : namesIn(dwarf, unit, pending, lasts);
+    const here = isIndexed ? new Set(pending.keys()) : namesIn(dwarf, unit, pending, places);
     if (here.size === 0) continue;
     const types = await readUnitTypes(dwarf, unit, pause);
-    for (const [name, type] of typesNamed(dwarf, types, here)) {
+    for (const [name, type] of typesNamed(dwarf, types, here, pending)) {
       found.set(name, { type, types });
       pending.delete(name);
     }
@@ -50,11 +47,32 @@ export async function findTypes(
   return found;
 }
 
+type Pending = Map<string, Wanted>;
+
+interface Candidate {
+  readonly unit: Unit;
+  /** Its names are elsewhere than in `.debug_str`, or found by an index: only reading it tells which it has. */
+  readonly isIndexed: boolean;
+}
+
+/** Units that may have one of the types, in order. */
+async function candidates(dwarf: Dwarf, pending: Pending, pause: Pause): Promise<readonly Candidate[]> {
+  const lasts = new OffsetSet([...pending.values()].flatMap((wanted) => wanted?.last ?? []));
+  const naming = new Set(await unitsThatName(dwarf.info, dwarf.units, lasts, pause));
+  const known = new Map<AbbreviationTable, boolean>();
+  return dwarf.units.flatMap((unit) => {
+    const table = dwarf.table(unit);
+    const isIndexed = known.get(table) ?? hasOtherNames(table);
+    known.set(table, isIndexed);
+    return isIndexed || naming.has(unit) ? [{ unit, isIndexed }] : [];
+  });
+}
+
 /** Places of the strings of a name's path in `.debug_str`; undefined when one isn't there. */
 type Wanted = { readonly needed: readonly number[]; readonly last: number } | undefined;
 
-function wantedBy(name: string, places: ReadonlyMap<string, number>): Wanted {
-  const needed = pathOf(name).flatMap((text) => places.get(text) ?? []);
+function wantedBy(name: string, strings: ReadonlyMap<string, number>): Wanted {
+  const needed = pathOf(name).flatMap((text) => strings.get(text) ?? []);
   const last = needed.at(-1);
   return needed.length === pathOf(name).length && last !== undefined ? { needed, last } : undefined;
 }
@@ -77,17 +95,11 @@ function hasOtherNames(table: AbbreviationTable): boolean {
 }
 
 /** Names all of whose strings the unit refers to. */
-function namesIn(
-  { info }: Dwarf,
-  unit: Unit,
-  pending: ReadonlyMap<string, Wanted>,
-  lasts: OffsetSet,
-): ReadonlySet<string> {
+function namesIn({ info }: Dwarf, unit: Unit, pending: Pending, places: OffsetSet): ReadonlySet<string> {
   const bytes = info.read(unit.offset, unit.end - unit.offset);
-  if (lasts.find(bytes, 0) < 0) return new Set();
-  const all = new OffsetSet([...pending.values()].flatMap((wanted) => wanted?.needed ?? []));
   const seen = new Set<number>();
-  for (let at = all.find(bytes, 0); at >= 0; at = all.find(bytes, at + 1)) seen.add(bytes.readUInt32LE(at));
+  for (let at = places.find(bytes, 0); at >= 0; at = places.find(bytes, at + 1))
+    seen.add(bytes.readUInt32LE(at));
   const isHere = (wanted: Wanted) => wanted?.needed.every((one) => seen.has(one)) ?? false;
   return new Set([...pending].filter(([, wanted]) => isHere(wanted)).map(([name]) => name));
 }
@@ -96,11 +108,16 @@ function typesNamed(
   dwarf: Dwarf,
   types: UnitTypes,
   names: ReadonlySet<string>,
+  pending: Pending,
 ): ReadonlyMap<string, TypeEntry> {
-  const lasts = new Set([...names].map((name) => pathOf(name).at(-1)));
+  const texts = new Set([...names].map((name) => pathOf(name).at(-1)));
+  const places = new Set([...names].map((name) => pending.get(name)?.last));
+  // Most names need not be read: they are not at the place of a wanted one.
+  const isLast = (name: StringPlace) =>
+    name.form === C.DW_FORM_strp ? places.has(name.value) : texts.has(textOf(dwarf, name));
   const found = new Map<string, TypeEntry>();
   for (const type of types.values()) {
-    if (type.size === undefined || !type.name || !lasts.has(textOf(dwarf, type.name))) continue;
+    if (type.size === undefined || !type.name || !isLast(type.name)) continue;
     const name = fullName(dwarf, type);
     if (name !== undefined && names.has(name) && !found.has(name)) found.set(name, type);
   }

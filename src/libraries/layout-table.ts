@@ -14,6 +14,8 @@ export interface LayoutQuestion<Row extends LayoutRow, Layout> {
   readonly rustc: string | undefined;
   readonly rows: readonly Row[];
   readonly pick: (row: Row) => Layout;
+  /** Members that DWARF of the program has, by their names in a row: they go before the table. */
+  readonly measured?: Readonly<Record<string, number>>;
 }
 
 /**
@@ -23,6 +25,28 @@ export interface LayoutQuestion<Row extends LayoutRow, Layout> {
  * wrong spans.
  */
 export function lookUp<Row extends LayoutRow, Layout>(question: LayoutQuestion<Row, Layout>): Found<Layout> {
+  const { measured = {}, pick } = question;
+  const count = Object.keys(measured).length;
+  if (count === 0) return lookUpTable(question);
+  if (isComplete(question.rows[0], measured))
+    return { value: pick(withMembers(question.rows[0] as Row, measured)), evidence: 'DWARF' };
+  const found = lookUpTable({ ...question, pick: (row) => pick(withMembers(row, measured)) });
+  return 'missing' in found
+    ? found
+    : { ...found, evidence: `DWARF for ${count} members, else ${found.evidence}` };
+}
+
+const withMembers = <Row>(row: Row, measured: Readonly<Record<string, number>>): Row => ({
+  ...row,
+  ...measured,
+});
+
+/** Whether nothing but its names would be left of a row. */
+const isComplete = (row: LayoutRow | undefined, measured: Readonly<Record<string, number>>): boolean =>
+  row !== undefined &&
+  Object.entries(row).every(([key, value]) => typeof value === 'string' || measured[key] !== undefined);
+
+function lookUpTable<Row extends LayoutRow, Layout>(question: LayoutQuestion<Row, Layout>): Found<Layout> {
   const { library, rows } = question;
   if (question.version === undefined) return whenUnknown(question);
   const wanted = parseVersion(question.version);

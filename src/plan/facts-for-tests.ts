@@ -22,6 +22,7 @@ export function factsWith(parts: Partial<BinaryFacts>): BinaryFacts {
     tlsVariables: {},
     objects: {},
     recovered: { problem: undefined, threadWords: {}, missing: {} },
+    members: {},
     ...parts,
   };
 }

@@ -70,12 +70,12 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
       ...streams,
       ...parts.panic.probes,
     ],
-    layout:
-      fromLibrary || client.some(({ program }) => program === 'hyper_client_parse')
-        ? known(parts.layout)
-        : undefined,
-    clientLayout: usedClientLayout(parts.client, [...client, ...streams]),
-    streamLayout: streams.length > 0 ? withoutRef(parts.streams.layout) : undefined,
+    ...usedLayouts({
+      layout:
+        fromLibrary || client.some(({ program }) => program === 'hyper_client_parse') ? parts.layout : UNUSED,
+      clientLayout: usedClientLayout(parts.client, [...client, ...streams]),
+      streamLayout: streams.length > 0 ? withoutRef(parts.streams.layout) : UNUSED,
+    }),
     taskSlot: known(parts.slot),
     routeTable: fromAxum ? withEvidence(parts.table) : undefined,
     missing: missingHooks(parts, facts, tier),
@@ -329,9 +329,29 @@ function usedClientHooks(client: ClientParts, sources: readonly SourceChoice[]):
   ];
 }
 
-function usedClientLayout(parts: ClientParts, probes: readonly ProbeSite[]): ClientLayout | undefined {
-  if (probes.some(({ program }) => program.startsWith('hyper_client'))) return known(parts.layout);
-  return probes.some(({ program }) => program === 'tonic_call') ? known(parts.requestLayout) : undefined;
+function usedClientLayout(parts: ClientParts, probes: readonly ProbeSite[]): Found<ClientLayout> {
+  if (probes.some(({ program }) => program.startsWith('hyper_client'))) return parts.layout;
+  return probes.some(({ program }) => program === 'tonic_call') ? parts.requestLayout : UNUSED;
+}
+
+const UNUSED = { missing: 'nothing reads it' };
+
+interface Layouts {
+  readonly layout: Found<BinaryLayout>;
+  readonly clientLayout: Found<ClientLayout>;
+  readonly streamLayout: Found<StreamLayout>;
+}
+
+function usedLayouts(layouts: Layouts): Pick<Plan, keyof Layouts | 'layoutEvidence'> {
+  const evidence = Object.entries(layouts).flatMap(([key, found]) =>
+    'missing' in found ? [] : [[key, found.evidence] as const],
+  );
+  return {
+    layout: known(layouts.layout),
+    clientLayout: known(layouts.clientLayout),
+    streamLayout: known(layouts.streamLayout),
+    layoutEvidence: Object.fromEntries(evidence),
+  };
 }
 
 function missingClientHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly MissingHook[] {
@@ -353,10 +373,10 @@ function missingClientHooks(parts: Parts, facts: BinaryFacts, tier: Tier): reado
   return [...(client.linked || !hasSymbols(facts) ? hyper : []), ...spawn];
 }
 
-function withoutRef(found: StreamParts['layout']): StreamLayout | undefined {
-  if ('missing' in found) return undefined;
+function withoutRef(found: StreamParts['layout']): Found<StreamLayout> {
+  if ('missing' in found) return found;
   const { refStore: _, ...layout } = found.value;
-  return layout;
+  return { ...found, value: layout };
 }
 
 const known = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);

@@ -176,6 +176,13 @@ export interface RecognisedLibrary {
   readonly evidence: string;
 }
 
+/** Of the layouts that the plan has. */
+export interface LayoutEvidence {
+  readonly layout?: string;
+  readonly clientLayout?: string;
+  readonly streamLayout?: string;
+}
+
 /** Everything that will be done to one binary. Pure: same file, same plan, byte for byte, on any machine. */
 export interface Plan {
   readonly formatVersion: 1;
@@ -191,6 +198,8 @@ export interface Plan {
   readonly layout: BinaryLayout | undefined;
   readonly clientLayout: ClientLayout | undefined;
   readonly streamLayout: StreamLayout | undefined;
+  /** Where the numbers of the three are from: DWARF, or the row of a table. */
+  readonly layoutEvidence: LayoutEvidence;
   readonly taskSlot: TaskSlot | undefined;
   readonly routeTable: RouteTableLayout | undefined;
   readonly missing: readonly MissingHook[];

@@ -2,6 +2,7 @@ import type { BinaryFacts } from '../../analysis/facts.ts';
 import type { RouteTableLayout } from '../../plan/plan.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, type Library } from '../library.ts';
+import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 /**
@@ -39,5 +40,12 @@ export function routeTable(facts: BinaryFacts): Found<Omit<RouteTableLayout, 'ev
   const versions = cratesNamed(facts, 'axum').flatMap(({ version }) => version ?? []);
   const version = versions.length === 1 ? versions[0] : undefined;
   const pick = ({ version: _, rustc: __, features: ___, ...layout }: AxumRow) => layout;
-  return lookUp({ library: 'axum', version, rustc: facts.rustc?.version, rows, pick });
+  return lookUp({
+    library: 'axum',
+    version,
+    rustc: facts.rustc?.version,
+    rows,
+    pick,
+    measured: measured(facts, 'axum'),
+  });
 }

@@ -5,6 +5,7 @@ import { agreed } from '../agreed.ts';
 import { entryLayout } from '../http/http.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found } from '../library.ts';
+import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 type Row = LayoutRow & (typeof layouts.rows)[number];
@@ -25,7 +26,14 @@ export function streamLayout(facts: BinaryFacts): Found<FoundStreamLayout> {
   const frame = agreed(
     'h2',
     (versions.length > 0 ? versions : [undefined]).map((version) =>
-      lookUp({ library: 'h2', version, rustc: facts.rustc?.version, rows: ROWS, pick: layoutOf }),
+      lookUp({
+        library: 'h2',
+        version,
+        rustc: facts.rustc?.version,
+        rows: ROWS,
+        pick: layoutOf,
+        measured: measured(facts, 'h2'),
+      }),
     ),
   );
   if ('missing' in frame) return frame;

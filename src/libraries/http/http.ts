@@ -4,6 +4,7 @@ import type { ClientLayout, StreamLayout } from '../../plan/plan.ts';
 import { agreed } from '../agreed.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found } from '../library.ts';
+import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 /** Offsets inside http::request::Parts, which every `Request<T>` begins with (measured for three T). */
@@ -52,7 +53,14 @@ function lookUpAll<Layout>(facts: BinaryFacts, pick: (row: HttpRow) => Layout): 
   return agreed(
     'http',
     versions.map((version) =>
-      lookUp({ library: 'http', version, rustc: facts.rustc?.version, rows: ROWS, pick }),
+      lookUp({
+        library: 'http',
+        version,
+        rustc: facts.rustc?.version,
+        rows: ROWS,
+        pick,
+        measured: measured(facts, 'http'),
+      }),
     ),
   );
 }

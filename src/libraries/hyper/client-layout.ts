@@ -4,6 +4,7 @@ import type { ClientLayout } from '../../plan/plan.ts';
 import { agreed } from '../agreed.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasFunction } from '../library.ts';
+import { measured } from '../measured.ts';
 import layouts from './client-layouts.json' with { type: 'json' };
 
 export type HyperClientLayout = Pick<
@@ -29,6 +30,7 @@ export function hyperClientLayout(facts: BinaryFacts): Found<HyperClientLayout> 
       rustc: facts.rustc?.version,
       rows: ROWS.filter(({ features }) => features === featuresOf(facts, version)),
       pick: layoutOf,
+      measured: measured(facts, 'hyper', 'client-layouts'),
     }),
   );
   return agreed('hyper', answers);

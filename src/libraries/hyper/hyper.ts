@@ -3,6 +3,7 @@ import { compareVersions, parseVersion } from '../../base/versions.ts';
 import type { BinaryLayout } from '../../plan/plan.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasCrate, hasFunction, hasSymbols, type Library } from '../library.ts';
+import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
 import { tokioSleep, transactionOf } from './recover.ts';
 
@@ -67,6 +68,7 @@ export function hyperLayout(facts: BinaryFacts): Found<BinaryLayout> {
     rustc: facts.rustc?.version,
     rows: rows.filter(({ features }) => features === featuresOf(facts, found.value)),
     pick: layoutOf,
+    measured: measured(facts, 'hyper'),
   });
 }
 

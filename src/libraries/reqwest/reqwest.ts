@@ -2,6 +2,7 @@ import type { BinaryFacts } from '../../analysis/facts.ts';
 import { agreed } from '../agreed.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, type Library } from '../library.ts';
+import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 /**
@@ -67,7 +68,14 @@ export function requestUrl(facts: BinaryFacts): Found<number> {
   const found = agreed(
     'reqwest',
     (versions.length > 0 ? versions : [undefined]).map((version) =>
-      lookUp({ library: 'reqwest', version, rustc: facts.rustc?.version, rows: ROWS, pick }),
+      lookUp({
+        library: 'reqwest',
+        version,
+        rustc: facts.rustc?.version,
+        rows: ROWS,
+        pick,
+        measured: measured(facts, 'reqwest'),
+      }),
     ),
   );
   if ('missing' in found) return found;

@@ -3,6 +3,7 @@ import { compareVersions, distance, parseVersion, type Version } from '../../bas
 import type { TaskSlot } from '../../plan/plan.ts';
 import { lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasCrate, hasSymbols } from '../library.ts';
+import { measuredContext } from './measured-context.ts';
 import { recoveredSlot } from './recovered-slot.ts';
 import { type ContextLayout, featuresOf, ROWS, type TokioRow } from './rows.ts';
 
@@ -66,6 +67,12 @@ function contextLayout(facts: BinaryFacts, variable: TlsVariableFact): Found<Con
   if (versions.length !== 1)
     return { missing: `the version of Tokio is not known (${versions.length} found)` };
   const [version = ''] = versions;
+  const own = measuredContext(facts, variable);
+  if (own)
+    return {
+      value: { layout: { tagOffset: own.tagOffset ?? null, idOffset: own.idOffset }, version },
+      evidence: 'DWARF',
+    };
   const inner = lookUp({
     library: 'tokio',
     version,
