@@ -11,7 +11,7 @@ export interface CachedFacts {
 }
 
 /** Raised whenever the same bytes may give other facts. */
-const FORMAT = 3;
+const FORMAT = 4;
 const MAX_ENTRY = 1 << 26;
 
 /** `$XDG_CACHE_HOME/otel-rust-agent`, else `/var/cache/otel-rust-agent`. */
@@ -45,12 +45,13 @@ export function cacheKey(
   debugPaths: readonly string[],
   queries: readonly SymbolQuery[],
 ): string {
-  const questions = queries.map(({ id, kind, contains, pattern, vtableWord }) => [
+  const questions = queries.map(({ id, kind, contains, pattern, vtableWord, recovery }) => [
     id,
     kind,
     contains,
     String(pattern),
     vtableWord,
+    recovery?.kind,
   ]);
   const parts = [FORMAT, content, debugPaths.map(stamp), questions];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
@@ -127,6 +128,7 @@ function withUndefined({ facts, problems }: CachedFacts): CachedFacts {
       symbols: { ...facts.symbols, debugFilePath: facts.symbols.debugFilePath },
       rustc: rustc && { version: rustc.version, commit: rustc.commit, evidence: rustc.evidence },
       crates: facts.crates.map(({ name, version, evidence }) => ({ name, version, evidence })),
+      recovered: { ...facts.recovered, problem: facts.recovered.problem },
     },
   };
 }

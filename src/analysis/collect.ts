@@ -11,6 +11,7 @@ import type { BinaryFacts, SymbolQuery, SymbolSource } from './facts.ts';
 import type { FileFacts } from './file-facts.ts';
 import { collectObjects } from './objects.ts';
 import { createPause } from './pause.ts';
+import { NOT_RECOVERED, recover } from './recovered.ts';
 import { matchSymbols, type SymbolScan } from './symbol-match.ts';
 
 type TableType = typeof SHT_SYMTAB | typeof SHT_DYNSYM;
@@ -51,6 +52,11 @@ export async function collectFacts(
   ];
   const objects = await collectObjects(elf, files, queries, tables, problems, pause);
   const rustc = identifyRustc(content.comment, content.rustcPaths);
+  const isRust =
+    rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES));
+  const nameless = symtab.functions === 0 && debugFile.functions === 0;
+  const recovered = isRust && nameless ? await recover(elf, queries, problems, pause) : NOT_RECOVERED;
+  const answers = collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0);
   return {
     ...own,
     symbols: {
@@ -62,13 +68,27 @@ export async function collectFacts(
     dwarf: [elf, debug?.elf].some(
       (file) => file !== undefined && findSection(file, '.debug_info') !== undefined,
     ),
-    isRust:
-      rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES)),
+    isRust,
     rustc,
     crates: sortCrates([...content.crates.values(), ...content.audited]),
-    objects,
-    ...collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0),
+    functions: withRecovered(answers.functions, recovered.functions),
+    tlsVariables: answers.tlsVariables,
+    objects: withRecovered(objects, recovered.objects),
+    recovered: {
+      problem: recovered.problem,
+      threadWords: recovered.threadWords,
+      missing: recovered.missing,
+    },
   };
+}
+
+/** A symbol tells more surely than anything else. */
+function withRecovered<T>(
+  answers: Readonly<Record<string, readonly T[]>>,
+  recovered: Readonly<Record<string, readonly T[]>>,
+): Readonly<Record<string, readonly T[]>> {
+  const filled = Object.entries(recovered).filter(([id]) => (answers[id] ?? []).length === 0);
+  return { ...answers, ...Object.fromEntries(filled) };
 }
 
 async function scanTable(

@@ -1,4 +1,5 @@
 import type { FileOffset, Svma } from '../base/address.ts';
+import type { Recovery, ThreadWord } from '../recover/recogniser.ts';
 
 /** One PT_LOAD segment. Sizes in bytes. */
 export interface LoadSegment {
@@ -11,15 +12,19 @@ export interface LoadSegment {
 
 /** Where a symbol was read: the file itself or its separate debug file. */
 export type SymbolSource = 'symtab' | 'dynsym' | 'debug-file';
+/** `recovered`: there is no symbol; other traces in the program tell. */
+export type FactSource = SymbolSource | 'recovered';
 
-/** A function the plan asked for, found by its demangled name. */
+/** A function the plan asked for, found by its demangled name, or without one. */
 export interface FunctionFact {
   /** Demangled, without the legacy hash suffix (`::h0123456789abcdef`). */
   readonly name: string;
   readonly svma: Svma;
   /** Bytes; 0 when the symbol table does not tell. */
   readonly size: number;
-  readonly source: SymbolSource;
+  readonly source: FactSource;
+  /** Of a recovered one: what tells. */
+  readonly evidence?: string;
 }
 
 /** A thread-local variable found by its demangled name; `offset` is its place in the PT_TLS template. */
@@ -35,7 +40,7 @@ export interface ObjectFact {
   readonly name: string;
   readonly svma: Svma;
   readonly size: number;
-  readonly source: SymbolSource;
+  readonly source: FactSource;
   /** Where its address is stored for code to load: slots of the global offset table. */
   readonly pointers: readonly Svma[];
   /** Functions whose code may name it or one of its pointers, sorted by svma: bytes that look like it were seen. */
@@ -73,6 +78,8 @@ export interface SymbolQuery {
    * are wanted as objects.
    */
   readonly vtableWord?: number;
+  /** For programs without symbols. */
+  readonly recovery?: Recovery;
 }
 
 /** What one executable or shared object is. Same bytes in → same facts, on any machine. */
@@ -106,6 +113,17 @@ export interface BinaryFacts {
   readonly functions: Readonly<Record<string, readonly FunctionFact[]>>;
   readonly tlsVariables: Readonly<Record<string, readonly TlsVariableFact[]>>;
   readonly objects: Readonly<Record<string, readonly ObjectFact[]>>;
+  readonly recovered: RecoveredFacts;
+}
+
+/** What was looked for without symbols; all empty where there are symbols. */
+export interface RecoveredFacts {
+  /** Why the program can't be searched; undefined when it was, or has symbols. */
+  readonly problem: string | undefined;
+  /** By SymbolQuery.id. */
+  readonly threadWords: Readonly<Record<string, readonly ThreadWord[]>>;
+  /** By SymbolQuery.id, why nothing was found. */
+  readonly missing: Readonly<Record<string, string>>;
 }
 
 /** The code of one function, for site selection. */

@@ -45,7 +45,12 @@ test('the text says what a user gets, the sites, and the layouts', async () => {
 test('a stripped program: what is missing and why', async () => {
   const text = await output('plans/axum08-stripped', false);
   assert.match(text, /^ {2}routes: no \(the program is stripped/m);
-  assert.match(text, /^Missing\n {2}hyper\.server\.parse: the program is stripped/m);
+  assert.match(text, /^ {2}HTTPS server spans: yes, from probes in the program \(rustls is linked/m);
+  assert.match(
+    text,
+    /^ {4}no symbol, but panic locations at line 189, .* pointers in rsi and rdx, \d+ bytes/m,
+  );
+  assert.match(text, /^Missing\n {2}axum\.set_matched_path: the program is stripped/m);
   assert.match(text, /^ {2}axum 0\.8\.9$/m);
 });
 

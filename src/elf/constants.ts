@@ -47,8 +47,13 @@ export const NT_GNU_BUILD_ID = 3;
 export const DT_NULL = 0;
 export const DT_NEEDED = 1;
 export const DT_STRTAB = 5;
+export const DT_SYMTAB = 6;
+export const DT_RELA = 7;
+export const DT_RELASZ = 8;
 export const DT_STRSZ = 10;
 export const DT_SONAME = 14;
+export const DT_PLTRELSZ = 2;
+export const DT_JMPREL = 23;
 export const DT_FLAGS_1 = 0x6ffffffb;
 export const DF_1_PIE = 0x08000000;
 

@@ -21,7 +21,7 @@ export interface DynamicInfo {
   readonly flags1: number;
 }
 
-interface DynamicEntry {
+export interface DynamicEntry {
   readonly tag: number;
   readonly value: number;
 }
@@ -45,7 +45,7 @@ export function readDynamic(elf: ElfFile): DynamicInfo | undefined {
   };
 }
 
-function dynamicEntries(elf: ElfFile): readonly DynamicEntry[] | undefined {
+export function dynamicEntries(elf: ElfFile): readonly DynamicEntry[] | undefined {
   const segment = elf.segments.find(({ type }) => type === PT_DYNAMIC);
   if (!segment || !isInside(segment.fileOffset, segment.fileSize, elf.source.size)) return undefined;
   const size = Math.min(segment.fileSize, MAX_DYNAMIC_SIZE);

@@ -1,5 +1,5 @@
+import { compareVersions, distance, lineOf, parseVersion, type Version } from '../base/versions.ts';
 import type { Found } from './library.ts';
-import { compareVersions, distance, lineOf, parseVersion, type Version } from './versions.ts';
 
 /** What each row of a layouts.json has beside its offsets. */
 export interface LayoutRow {

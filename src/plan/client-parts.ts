@@ -17,7 +17,7 @@ import { loadSites, POINTER_REGISTERS, pointerArgument } from '../x86/address-lo
 import { addSites } from '../x86/atomic-add.ts';
 import { stateByte } from '../x86/state-byte.ts';
 import type { ClientLayout, MissingHook, ProbeSite } from './plan.ts';
-import { type HookSites, hookSites, MAX_FUNCTION_SIZE, SOURCES, sitesIn, whyNoFunction } from './probes.ts';
+import { type HookSites, hookSites, MAX_FUNCTION_SIZE, originOf, sitesIn, whyNoFunction } from './probes.ts';
 
 /** Everything the client side looks for, found or not. */
 export interface ClientParts {
@@ -85,7 +85,7 @@ function clientLayout(hyper: Found<HyperClientLayout>, request: Found<RequestLay
 function callSites(facts: BinaryFacts, readCode: CodeReader, request: Found<RequestLayout>): HookSites {
   const uri = 'missing' in request ? 0 : request.value.requestUri;
   const groups = callFunctions(facts);
-  if (groups.length === 0) return nothing('hyper.client.call', facts);
+  if (groups.length === 0) return nothing('hyper.client.call', 'hyper.client.domain', facts);
   const found = groups.map(({ hook, functions, toUri }: HookFunctions) => {
     const sites = sitesIn(hook, functions, facts, readCode);
     return toUri ? { ...sites, probes: sites.probes.map((probe) => ({ ...probe, offset: uri })) } : sites;
@@ -104,7 +104,7 @@ const UNKNOWN_STATE = 0xffff;
 
 function dropSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
   const groups = dropFunctions(facts);
-  if (groups.length === 0) return nothing('hyper.client.drop', facts);
+  if (groups.length === 0) return nothing('hyper.client.drop', 'hyper.client.future', facts);
   const sites = joined(groups.map(({ hook, functions }) => sitesIn(hook, functions, facts, readCode)));
   return {
     ...sites,
@@ -170,7 +170,7 @@ function loadsIn(
     functionOffset: site.offset,
     instruction: site.instruction,
     cost: site.cost,
-    evidence: `loads the vtable of TimedOut, ${SOURCES[user.source]} symbols`,
+    evidence: `loads the vtable of TimedOut, ${originOf(user, 'symbols')}`,
   }));
 }
 
@@ -183,7 +183,9 @@ function spawnSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
   const missing = (reason: string): HookSites => ({ probes: [], missing: [{ hook, reason }] });
   const [counter, ...others] = facts.objects['tokio.next_id'] ?? [];
   if (!counter)
-    return missing(hasSymbols(facts) ? "Tokio's counter of task ids was not found" : whyNoFunction(facts));
+    return missing(
+      hasSymbols(facts) ? "Tokio's counter of task ids was not found" : whyNoFunction(facts, 'tokio.next_id'),
+    );
   if (others.length > 0) return missing('several versions of Tokio are linked');
   if (counter.users.length > MAX_SPAWNERS)
     return missing(`${counter.users.length} functions use the counter, more than ${MAX_SPAWNERS}`);
@@ -228,7 +230,7 @@ function probeOf(
     instruction: site.instruction,
     cost: site.cost,
     register: site.register,
-    evidence: `lock xadd of NEXT_ID, ${SOURCES[user.source]} symbols`,
+    evidence: `lock xadd of NEXT_ID, ${originOf(user, 'symbols')}`,
   };
 }
 
@@ -237,7 +239,7 @@ const joined = (found: readonly HookSites[]): HookSites => ({
   missing: found.flatMap(({ missing }) => missing),
 });
 
-function nothing(hook: string, facts: BinaryFacts): HookSites {
-  const missing: MissingHook = { hook, reason: whyNoFunction(facts) };
+function nothing(hook: string, query: string, facts: BinaryFacts): HookSites {
+  const missing: MissingHook = { hook, reason: whyNoFunction(facts, query) };
   return { probes: [], missing: [missing] };
 }

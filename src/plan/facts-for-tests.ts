@@ -21,6 +21,7 @@ export function factsWith(parts: Partial<BinaryFacts>): BinaryFacts {
     functions: {},
     tlsVariables: {},
     objects: {},
+    recovered: { problem: undefined, threadWords: {}, missing: {} },
     ...parts,
   };
 }

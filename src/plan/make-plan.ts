@@ -175,8 +175,7 @@ function tlsSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceChoice {
   const names = parts.tls.map(({ name }) => name).join(' and ');
   const problem = hyperProblem(parts, facts);
   if (names === '' && hasSymbols(facts)) return none('no TLS server library is linked');
-  if (names === '')
-    return none(`stripped: whether it serves TLS is not known, and ${problem ?? 'no symbols tell'}`);
+  if (names === '') return none(`it is stripped, and no code of a TLS server was recognised`);
   if (problem) return none(`${names} is linked, but ${problem}`);
   return {
     datum,
@@ -236,15 +235,16 @@ function missingHooks(parts: Parts, facts: BinaryFacts, tier: Tier): readonly Mi
 }
 
 /** Why calls and the connections they are written to can't be linked, or undefined when all is there. */
-function callProblem({ client }: Parts): string | undefined {
-  if (!client.linked) return 'no client of hyper (reqwest, hyper-util) was found';
+function callProblem({ client }: Parts, facts: BinaryFacts): string | undefined {
+  if (!client.linked && (hasSymbols(facts) || !hasClientCrate(facts)))
+    return 'no client of hyper (reqwest, hyper-util) was found';
   const lacking = [client.call, client.encode].find(({ probes }) => probes.length === 0);
   if (lacking) return `${lacking.missing[0]?.hook} not found: ${lacking.missing[0]?.reason}`;
   return 'missing' in client.layout ? client.layout.missing : undefined;
 }
 
-function clientLibraryProblem(parts: Parts): string | undefined {
-  const problem = callProblem(parts);
+function clientLibraryProblem(parts: Parts, facts: BinaryFacts): string | undefined {
+  const problem = callProblem(parts, facts);
   if (problem) return problem;
   const { parse } = parts.client;
   if (parse.probes.length === 0) return `hyper.client.parse not found: ${parse.missing[0]?.reason}`;
@@ -252,14 +252,18 @@ function clientLibraryProblem(parts: Parts): string | undefined {
 }
 
 function clientSources(parts: Parts, facts: BinaryFacts, tier: Tier): readonly SourceChoice[] {
-  return [clientPlaintextSource(parts, tier), clientTlsSource(parts, facts, tier), callSource(parts, facts)];
+  return [
+    clientPlaintextSource(parts, facts, tier),
+    clientTlsSource(parts, facts, tier),
+    callSource(parts, facts),
+  ];
 }
 
-function clientPlaintextSource(parts: Parts, tier: Tier): SourceChoice {
+function clientPlaintextSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceChoice {
   const datum = 'http.client.plaintext';
   if (tier !== 'library')
     return { datum, source: 'socket', reason: 'read from the sockets, as for any HTTP/1 client' };
-  const problem = clientLibraryProblem(parts);
+  const problem = clientLibraryProblem(parts, facts);
   if (problem) return { datum, source: 'none', reason: `the library tier was asked for, but ${problem}` };
   return { datum, source: 'library', reason: "the library tier was asked for: hyper's client" };
 }
@@ -269,10 +273,9 @@ function clientTlsSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceCh
   const none = (reason: string): SourceChoice => ({ datum, source: 'none', reason });
   if (tier === 'socket') return none('the socket tier was asked for, and it sees only encrypted bytes');
   const names = parts.tlsClients.map(({ name }) => name).join(' and ');
-  const problem = clientLibraryProblem(parts);
+  const problem = clientLibraryProblem(parts, facts);
   if (names === '' && hasSymbols(facts)) return none('no TLS client library is linked');
-  if (names === '')
-    return none(`stripped: whether it calls over TLS is not known, and ${problem ?? 'no symbols tell'}`);
+  if (names === '') return none(`it is stripped, and no code of a TLS client was recognised`);
   if (problem) return none(`${names} is linked, but ${problem}`);
   const reason = `${names} is linked as a client, and hyper's client lies above it`;
   return { datum, source: 'library', reason };
@@ -280,7 +283,7 @@ function clientTlsSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceCh
 
 function callSource(parts: Parts, facts: BinaryFacts): SourceChoice {
   const datum = 'http.client.call';
-  const problem = hasSymbols(facts) ? callProblem(parts) : 'it is stripped';
+  const problem = callProblem(parts, facts);
   if (problem) return { datum, source: 'none', reason: problem };
   const { call, drop } = parts.client;
   const place = call.probes[0]?.offset === undefined ? "hyper's Client" : "hyper's extract_domain";

@@ -29,7 +29,7 @@ export function sitesIn(
 ): HookSites {
   const functions = distinct(found);
   if (functions.length === 0)
-    return { probes: [], missing: [{ hook: hook.name, reason: whyNoFunction(facts) }] };
+    return { probes: [], missing: [{ hook: hook.name, reason: whyNoFunction(facts, hook.query) }] };
   const limit = hook.limit ?? MAX_FUNCTIONS;
   if (functions.length > limit) {
     const reason = `${functions.length} functions are named ${functions[0]?.name}, more than ${limit}`;
@@ -57,18 +57,28 @@ function siteIn(one: FunctionFact, hook: Hook, readCode: CodeReader): ProbeSite 
     functionOffset: site.offset,
     instruction: site.instruction,
     cost: site.cost,
-    evidence: `${SOURCES[one.source]} symbol, ${one.size} bytes`,
+    evidence: `${originOf(one)}, ${one.size} bytes`,
   };
 }
 
-export const SOURCES = { symtab: '.symtab', dynsym: '.dynsym', 'debug-file': 'debug file' } as const;
+const SOURCES = { symtab: '.symtab', dynsym: '.dynsym', 'debug-file': 'debug file' } as const;
+
+/** Where a function is known from. */
+export function originOf({ source, evidence }: FunctionFact, noun: 'symbol' | 'symbols' = 'symbol'): string {
+  return source === 'recovered' ? `no ${noun}, but ${evidence}` : `${SOURCES[source]} ${noun}`;
+}
 
 /** Identical functions that the linker folded into one have several names: one probe. */
 export function distinct(functions: readonly FunctionFact[]): readonly FunctionFact[] {
   return functions.filter((one, index) => functions.findIndex((other) => other.svma === one.svma) === index);
 }
 
-export function whyNoFunction(facts: BinaryFacts): string {
-  if (!hasSymbols(facts)) return 'the program is stripped (no .symtab) and no separate debug file was found';
+/** `query`: of the function that is missing. */
+export function whyNoFunction(facts: BinaryFacts, query: string): string {
+  if (!hasSymbols(facts)) {
+    const stripped = 'the program is stripped (no .symtab) and no separate debug file was found';
+    const reason = facts.recovered.problem ?? facts.recovered.missing[query];
+    return reason === undefined ? stripped : `${stripped}; ${reason}`;
+  }
   return 'no such function: inlined (fat link-time optimisation), or the program does not use it';
 }

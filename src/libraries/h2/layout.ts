@@ -1,10 +1,10 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
+import { compareVersions, parseVersion, type Version } from '../../base/versions.ts';
 import type { StreamLayout } from '../../plan/plan.ts';
 import { agreed } from '../agreed.ts';
 import { entryLayout } from '../http/http.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found } from '../library.ts';
-import { compareVersions, parseVersion, type Version } from '../versions.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 type Row = LayoutRow & (typeof layouts.rows)[number];

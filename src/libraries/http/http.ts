@@ -1,9 +1,9 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
+import { compareVersions, parseVersion } from '../../base/versions.ts';
 import type { ClientLayout, StreamLayout } from '../../plan/plan.ts';
 import { agreed } from '../agreed.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found } from '../library.ts';
-import { compareVersions, parseVersion } from '../versions.ts';
 import layouts from './layouts.json' with { type: 'json' };
 
 /** Offsets inside http::request::Parts, which every `Request<T>` begins with (measured for three T). */

@@ -1,9 +1,9 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
+import { compareVersions, parseVersion } from '../../base/versions.ts';
 import type { ClientLayout } from '../../plan/plan.ts';
 import { agreed } from '../agreed.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasFunction } from '../library.ts';
-import { compareVersions, parseVersion } from '../versions.ts';
 import layouts from './client-layouts.json' with { type: 'json' };
 
 export type HyperClientLayout = Pick<

@@ -1,5 +1,13 @@
 import type { BinaryFacts, FunctionFact, SymbolQuery } from '../../analysis/facts.ts';
 import { type Hook, hasFunction, type Library } from '../library.ts';
+import { transactionOf } from './recover.ts';
+import {
+  extractDomain,
+  type FutureMethod,
+  futureDrop,
+  RETRYABLY_SEND_REQUEST,
+  SEND_REQUEST,
+} from './recover-client.ts';
 
 const CLIENT_TRANSACTION = '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>';
 /** hyper-util's client, and hyper 0.14's. */
@@ -12,16 +20,18 @@ const transaction = (method: 'parse' | 'encode'): SymbolQuery => ({
   kind: 'function',
   contains: ['hyper', 'Client', 'Http1Transaction', method],
   pattern: new RegExp(`^${CLIENT_TRANSACTION}::${method}$`),
+  recovery: { kind: 'functions', find: transactionOf('Client', method) },
 });
 
 /** The drop glue of an async method's future: legacy names end in `{{closure}}`, v0 names in `{closure#0}`. */
-const future = (id: string, method: string): SymbolQuery => ({
+const future = (id: string, method: string, recovered: FutureMethod): SymbolQuery => ({
   id,
   kind: 'function',
   contains: ['drop_in_place', 'client', 'Client', method],
   pattern: new RegExp(
     `^core::ptr::drop_in_place(?:::)?<<?${MODULE}::Client<.*>>?::${method}::\\{(?:\\{closure\\}|closure#0)\\}>$`,
   ),
+  recovery: { kind: 'functions', find: futureDrop(recovered) },
 });
 
 /**
@@ -45,6 +55,7 @@ export const hyperClient: Library = {
       kind: 'function',
       contains: ['hyper', 'client', 'extract_domain'],
       pattern: new RegExp(`^${MODULE}::extract_domain$`),
+      recovery: { kind: 'functions', find: extractDomain },
     },
     ...['request', 'call', 'get'].map(
       (method): SymbolQuery => ({
@@ -62,8 +73,8 @@ export const hyperClient: Library = {
       contains: ['hyper', 'client', 'dispatch', 'Sender', 'try_send'],
       pattern: /^<?hyper::client::dispatch::Sender<.*>>?::try_send$/,
     },
-    future('hyper.client.future', 'send_request'),
-    future('hyper.client.retry_future', 'retryably_send_request'),
+    future('hyper.client.future', 'send_request', SEND_REQUEST),
+    future('hyper.client.retry_future', 'retryably_send_request', RETRYABLY_SEND_REQUEST),
   ],
   hooks: [
     {

@@ -1,9 +1,10 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
+import { compareVersions, parseVersion } from '../../base/versions.ts';
 import type { BinaryLayout } from '../../plan/plan.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasCrate, hasFunction, hasSymbols, type Library } from '../library.ts';
-import { compareVersions, parseVersion } from '../versions.ts';
 import layouts from './layouts.json' with { type: 'json' };
+import { tokioSleep, transactionOf } from './recover.ts';
 
 const SERVER_TRANSACTION = '<hyper::proto::h1::role::Server as hyper::proto::h1::Http1Transaction>';
 
@@ -12,6 +13,7 @@ const transaction = (method: 'parse' | 'encode') => ({
   kind: 'function' as const,
   contains: ['hyper', 'Server', 'Http1Transaction', method],
   pattern: new RegExp(`^${SERVER_TRANSACTION}::${method}$`),
+  recovery: { kind: 'functions' as const, find: transactionOf('Server', method) },
 });
 
 /**
@@ -32,6 +34,7 @@ export const hyper: Library = {
       kind: 'function',
       contains: ['tokio', 'time', 'sleep'],
       pattern: /^<?tokio::time::sleep::/,
+      recovery: { kind: 'functions', find: tokioSleep },
     },
   ],
   hooks: [

@@ -1,4 +1,5 @@
 import type { Library } from '../library.ts';
+import { rustPanic } from './recover.ts';
 
 /**
  * `std::panicking::rust_panic` runs once for each panic that starts to unwind, and for each `resume_unwind`, after
@@ -13,6 +14,7 @@ export const std: Library = {
       kind: 'function',
       contains: ['rust_panic'],
       pattern: /^(?:__rustc::|std::panicking::)?rust_panic$/,
+      recovery: { kind: 'functions', find: rustPanic },
     },
   ],
   hooks: [

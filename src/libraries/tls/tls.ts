@@ -1,5 +1,7 @@
 import type { BinaryFacts, SymbolQuery } from '../../analysis/facts.ts';
+import type { Recogniser } from '../../recover/recogniser.ts';
 import { hasFunction, type Library } from '../library.ts';
+import { openssl, rustlsSide } from './recover.ts';
 
 interface TlsSide {
   readonly name: string;
@@ -7,17 +9,33 @@ interface TlsSide {
   readonly query: SymbolQuery;
 }
 
-const server = (name: string, contains: readonly string[], pattern: RegExp): TlsSide => ({
-  name,
-  query: { id: `tls.${name}`, kind: 'function', contains, pattern },
-});
+const side =
+  (prefix: string) =>
+  (name: string, contains: readonly string[], pattern: RegExp, find?: Recogniser): TlsSide => ({
+    name,
+    query: {
+      id: `${prefix}.${name}`,
+      kind: 'function',
+      contains,
+      pattern,
+      ...(find && { recovery: { kind: 'functions', find } }),
+    },
+  });
+
+const server = side('tls');
 
 const TLS_SERVERS: readonly TlsSide[] = [
-  server('rustls', ['rustls', 'ExpectClientHello'], /^<?rustls::server::\S*ExpectClientHello/),
+  server(
+    'rustls',
+    ['rustls', 'ExpectClientHello'],
+    /^<?rustls::server::\S*ExpectClientHello/,
+    rustlsSide('server'),
+  ),
   server(
     'openssl',
     ['openssl', 'ccept'],
     /^<?(?:tokio_)?openssl::(?:ssl::)?(?:SslAcceptor|SslStream<.*>::(?:poll_)?accept)/,
+    openssl(['SSL_accept']),
   ),
   server('native-tls', ['native_tls', 'TlsAcceptor'], /^<?(?:tokio_)?native_tls::(?:imp::)?TlsAcceptor/),
   server('boring', ['boring', 'ccept'], /^<?(?:tokio_)?boring::(?:ssl::)?(?:SslAcceptor|accept)/),
@@ -25,17 +43,20 @@ const TLS_SERVERS: readonly TlsSide[] = [
   server('OpenSSL (linked in)', ['SSL_accept'], /^SSL_accept$/),
 ];
 
-const client = (name: string, contains: readonly string[], pattern: RegExp): TlsSide => ({
-  name,
-  query: { id: `tls.client.${name}`, kind: 'function', contains, pattern },
-});
+const client = side('tls.client');
 
 const TLS_CLIENTS: readonly TlsSide[] = [
-  client('rustls', ['rustls', 'ExpectServerHello'], /^<?rustls::client::\S*ExpectServerHello/),
+  client(
+    'rustls',
+    ['rustls', 'ExpectServerHello'],
+    /^<?rustls::client::\S*ExpectServerHello/,
+    rustlsSide('client'),
+  ),
   client(
     'openssl',
     ['openssl', 'onnect'],
     /^<?(?:tokio_)?openssl::(?:ssl::)?(?:\S*::)?(?:SslConnector|SslStream<.*>::(?:poll_)?connect)/,
+    openssl(['SSL_connect']),
   ),
   client('native-tls', ['native_tls', 'TlsConnector'], /^<?(?:tokio_)?native_tls::(?:imp::)?TlsConnector/),
   client(

@@ -1,27 +1,15 @@
 import type { BinaryFacts, TlsVariableFact } from '../../analysis/facts.ts';
+import { compareVersions, distance, parseVersion, type Version } from '../../base/versions.ts';
 import type { TaskSlot } from '../../plan/plan.ts';
-import { type LayoutRow, lookUp } from '../layout-table.ts';
-import { cratesNamed, type Found, hasCrate, hasFunction, hasSymbols } from '../library.ts';
-import { compareVersions, distance, parseVersion, type Version } from '../versions.ts';
-import layouts from './layouts.json' with { type: 'json' };
-
-interface ContextLayout {
-  readonly storage: string;
-  readonly contextSize: number;
-  readonly tagOffset: number | null;
-  readonly idOffset: number;
-}
-
-interface TokioRow extends LayoutRow, ContextLayout {
-  /** The variable's size beyond that of the Context in it, and the Context's place in it. */
-  readonly storageOverhead: number;
-  readonly contextOffset: number;
-}
-
-const ROWS: readonly TokioRow[] = layouts.rows;
+import { lookUp } from '../layout-table.ts';
+import { cratesNamed, type Found, hasCrate, hasSymbols } from '../library.ts';
+import { recoveredSlot } from './recovered-slot.ts';
+import { type ContextLayout, featuresOf, ROWS, type TokioRow } from './rows.ts';
 
 /** Where a thread of this program keeps the id of the Tokio task it runs. */
 export function taskSlot(facts: BinaryFacts): Found<TaskSlot> {
+  const words = facts.recovered.threadWords['tokio.context'];
+  if (words && facts.type !== 'shared-object') return recoveredSlot(facts, words);
   const context = contextVariable(facts);
   if ('missing' in context) return context;
   const found = contextLayout(facts, context.value);
@@ -47,11 +35,13 @@ function contextVariable(facts: BinaryFacts): Found<TlsVariableFact> {
   const [variable, ...others] = facts.tlsVariables['tokio.context'] ?? [];
   if (others.length > 0) return { missing: 'several versions of Tokio are linked' };
   if (variable) return { value: variable, evidence: variable.name };
-  if (!hasSymbols(facts))
-    return { missing: 'it is stripped: tokio::runtime::context::CONTEXT has no symbol' };
+  if (!hasSymbols(facts)) return { missing: `it is stripped: ${whyNoWords(facts)}` };
   if (hasCrate(facts, 'tokio')) return { missing: 'tokio::runtime::context::CONTEXT has no symbol' };
   return { missing: 'Tokio is not linked' };
 }
+
+const whyNoWords = ({ recovered }: BinaryFacts): string =>
+  recovered.problem ?? recovered.missing['tokio.context'] ?? 'tokio::runtime::context::CONTEXT has no symbol';
 
 /**
  * x86-64 puts the executable's TLS block right below the thread pointer (variant II): the block starts at
@@ -104,11 +94,6 @@ function usableRows(facts: BinaryFacts, variable: TlsVariableFact, version: stri
   const rows = ROWS.filter(({ features }) => features === featuresOf(facts));
   if (rows.some((row) => row.version === version)) return rows;
   return rows.filter((row) => contextOffset(facts, variable, row) !== undefined);
-}
-
-/** A program built with the feature rt-multi-thread links parts of that scheduler whichever it uses. */
-function featuresOf(facts: BinaryFacts): string {
-  return hasFunction(facts, 'tokio.multi_thread') ? 'rt-multi-thread' : 'rt';
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Library } from '../library.ts';
+import { multiThread, nextId, taskWords } from './recover.ts';
 
 /** The thread's runtime context: which task is running is read from it, without a probe. */
 export const tokio: Library = {
@@ -10,12 +11,14 @@ export const tokio: Library = {
       kind: 'tls',
       contains: ['tokio', 'runtime', 'context', 'CONTEXT'],
       pattern: /^tokio::runtime::context::CONTEXT::\S*(?:VAL|__KEY)$/,
+      recovery: { kind: 'thread-words', find: taskWords },
     },
     {
       id: 'tokio.multi_thread',
       kind: 'function',
       contains: ['tokio', 'scheduler', 'multi_thread'],
       pattern: /tokio::runtime::scheduler::multi_thread::/,
+      recovery: { kind: 'functions', find: multiThread },
     },
     {
       // A static of its own function, which is inlined wherever a task is made.
@@ -23,6 +26,7 @@ export const tokio: Library = {
       kind: 'object',
       contains: ['tokio', 'runtime', 'task', 'next', 'NEXT_ID'],
       pattern: /^<?tokio::runtime::task::(?:id::)?Id>?::next::NEXT_ID$/,
+      recovery: { kind: 'object', find: nextId },
     },
   ],
   hooks: [],

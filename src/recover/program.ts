@@ -1,0 +1,310 @@
+import { svma } from '../base/address.ts';
+import type { DataImage } from '../elf/data-image.ts';
+import type { FunctionRanges } from '../elf/eh-frame.ts';
+import { type PanicLocation, panicLocations } from '../rust/locations.ts';
+import { argumentUse } from '../x86/argument-use.ts';
+import { countersIn } from '../x86/counters.ts';
+import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
+import type { Code } from '../x86/instruction.ts';
+import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
+import type { CodeIndex, References } from './code-index.ts';
+
+/** A function whose name is not known. */
+export interface CodeFunction {
+  readonly svma: number;
+  readonly size: number;
+}
+
+/** A panic location that a function's code refers to, and where. */
+export interface LocationUse {
+  readonly place: number;
+  readonly location: PanicLocation;
+}
+
+/** A reference from code, inside the function that holds it. */
+export interface PlaceIn {
+  readonly place: number;
+  readonly function: CodeFunction;
+}
+
+/**
+ * What can be told of a program without names, for the recognisers of libraries. Every reference is an instruction's:
+ * the function around it was decoded from its start.
+ */
+export interface Program {
+  readonly functions: readonly CodeFunction[];
+  /** Of panic locations in functions. */
+  readonly crates: readonly { readonly name: string; readonly version: string | undefined }[];
+  locationsIn(one: CodeFunction): readonly LocationUse[];
+  /** Functions that refer to a panic location of the crate's file, sorted by address. */
+  functionsOf(crate: string, file: RegExp): readonly CodeFunction[];
+  /** Functions that its code calls, or ends with a jump to, in the order of the code; one more than once. */
+  callees(one: CodeFunction): readonly CodeFunction[];
+  /** The same without decoding: now and then one that only looks like a call. */
+  probableCallees(one: CodeFunction): readonly CodeFunction[];
+  callers(one: CodeFunction): readonly PlaceIn[];
+  /** Names of other objects' functions that its code calls. */
+  importsIn(one: CodeFunction): readonly string[];
+  /** Code that refers to the address, also by a pointer to it in the global offset table. */
+  usersOf(address: number): readonly PlaceIn[];
+  /** Data that its code refers to, in the order of the code; of slots of the global offset table what they point to. */
+  dataIn(one: CodeFunction): readonly number[];
+  /** Data that holds the address. */
+  pointersTo(address: number): readonly number[];
+  /** Code that refers to a text, or to data up to `before` bytes in front of it, or to a pointer to one of these. */
+  usersBeforeText(text: string, before: number): readonly PlaceIn[];
+  /** `lock xadd` of 64 bits. */
+  readonly additions: readonly PlaceIn[];
+  functionAt(address: number): CodeFunction | undefined;
+  startsAt(address: number): CodeFunction | undefined;
+  /** 64-bit variables to which its code adds 1 atomically. */
+  countersIn(one: CodeFunction): readonly number[];
+  /** Argument registers with the displacements at which it looks behind them. */
+  argumentUse(one: CodeFunction): ReadonlyMap<string, ReadonlySet<number>>;
+  /** Code that calls another object's function. */
+  importersOf(name: string): readonly PlaceIn[];
+  /** Undefined where its code is damaged or larger than any function. */
+  factsOf(one: CodeFunction): FunctionFacts | undefined;
+  threadAccesses(one: CodeFunction): readonly ThreadAccess[];
+  codeOf(one: CodeFunction): Code | undefined;
+  readonly image: DataImage;
+}
+
+/** The bytes of a function; undefined when they are not in the file. */
+export type ReadFunction = (one: CodeFunction) => Uint8Array | undefined;
+
+const MAX_FUNCTION = 1 << 20;
+/** Bytes of code that are decoded for one program: the functions that matter are a small part of it. */
+const MAX_DECODED = 1 << 25;
+
+export function createProgram(
+  image: DataImage,
+  ranges: FunctionRanges,
+  index: CodeIndex,
+  read: ReadFunction,
+): Program {
+  return new IndexedProgram(image, ranges, index, read);
+}
+
+class IndexedProgram implements Program {
+  readonly functions: readonly CodeFunction[];
+  readonly crates: Program['crates'];
+  readonly image: DataImage;
+  readonly additions: readonly PlaceIn[];
+  readonly #starts: Float64Array;
+  readonly #index: CodeIndex;
+  readonly #read: ReadFunction;
+  readonly #facts = new Map<number, FunctionFacts | undefined>();
+  /** Starts of functions that may use thread-local memory. */
+  readonly #threadLocal: ReadonlySet<number>;
+  #decodable = MAX_DECODED;
+  readonly #locations = new Map<number, PanicLocation>();
+  readonly #uses = new Map<number, LocationUse[]>();
+  readonly #byFile = new Map<string, Set<number>>();
+  #callers: Map<number, number[]> | undefined;
+  #users: Map<number, number[]> | undefined;
+
+  constructor(image: DataImage, ranges: FunctionRanges, index: CodeIndex, read: ReadFunction) {
+    this.image = image;
+    this.#index = index;
+    this.#read = read;
+    this.#starts = ranges.starts;
+    this.functions = Array.from(ranges.starts, (svma, i) => ({
+      svma,
+      size: (ranges.ends[i] ?? svma) - svma,
+    }));
+    for (const location of panicLocations(image)) this.#locations.set(location.svma, location);
+    this.#collectUses();
+    this.crates = this.#cratesUsed();
+    this.additions = index.additions.flatMap((place) => this.#placeIn(place));
+    this.#threadLocal = new Set(index.threadLocal.flatMap((place) => this.functionAt(place)?.svma ?? []));
+  }
+
+  #collectUses(): void {
+    const { places, targets } = this.#index.data;
+    for (const [i, target] of targets.entries()) {
+      const location = this.#locations.get(target);
+      const one = location && this.functionAt(places[i] ?? 0);
+      if (!location || !one) continue;
+      const use = { place: places[i] ?? 0, location };
+      push(this.#uses, one.svma, use);
+      const { source } = location;
+      if (!source) continue;
+      const key = `${source.crate} ${source.file}`;
+      this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(one.svma));
+    }
+  }
+
+  #cratesUsed(): Program['crates'] {
+    const found = new Map<string, { name: string; version: string | undefined }>();
+    for (const uses of this.#uses.values())
+      for (const { location } of uses) {
+        const { source } = location;
+        if (source)
+          found.set(`${source.crate} ${source.version}`, { name: source.crate, version: source.version });
+      }
+    return [...found.values()];
+  }
+
+  functionAt(address: number): CodeFunction | undefined {
+    const at = upperBound(this.#starts, address) - 1;
+    const one = this.functions[at];
+    return one && address < one.svma + one.size ? one : undefined;
+  }
+
+  startsAt(address: number): CodeFunction | undefined {
+    const one = this.functionAt(address);
+    return one?.svma === address ? one : undefined;
+  }
+
+  countersIn(one: CodeFunction): readonly number[] {
+    const code = this.codeOf(one);
+    return code ? countersIn(code, (slot) => this.image.u64(slot)) : [];
+  }
+
+  argumentUse(one: CodeFunction): ReadonlyMap<string, ReadonlySet<number>> {
+    const code = this.codeOf(one);
+    return code ? argumentUse(code) : new Map();
+  }
+
+  importersOf(name: string): readonly PlaceIn[] {
+    const { places, targets } = this.#index.imports;
+    return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
+  }
+
+  #placeIn(place: number): readonly PlaceIn[] {
+    const one = this.functionAt(place);
+    return one ? [{ place, function: one }] : [];
+  }
+
+  factsOf(one: CodeFunction): FunctionFacts | undefined {
+    if (!this.#facts.has(one.svma)) this.#facts.set(one.svma, this.#decode(one));
+    return this.#facts.get(one.svma);
+  }
+
+  #decode(one: CodeFunction): FunctionFacts | undefined {
+    const code = this.codeOf(one);
+    const facts = code && functionFacts(code);
+    return facts?.brokenAt === undefined ? facts : undefined;
+  }
+
+  codeOf(one: CodeFunction): Code | undefined {
+    if (one.size > MAX_FUNCTION || one.size > this.#decodable) return undefined;
+    this.#decodable -= one.size;
+    const bytes = this.#read(one);
+    return bytes && { svma: svma(one.svma), bytes };
+  }
+
+  threadAccesses(one: CodeFunction): readonly ThreadAccess[] {
+    if (!this.#threadLocal.has(one.svma)) return [];
+    const code = this.codeOf(one);
+    return code ? threadAccesses(code) : [];
+  }
+
+  /** Whether an instruction refers to something with the 32 bits behind `place`, its last. */
+  #isInstruction(place: number, one: CodeFunction | undefined): boolean {
+    const facts = one && this.factsOf(one);
+    return facts !== undefined && (facts.relativeEnds.has(place + 5) || facts.immediateEnds.has(place + 5));
+  }
+
+  locationsIn(one: CodeFunction): readonly LocationUse[] {
+    return (this.#uses.get(one.svma) ?? []).filter(({ place }) => this.#isInstruction(place, one));
+  }
+
+  functionsOf(crate: string, file: RegExp): readonly CodeFunction[] {
+    const found = new Set<number>();
+    for (const [key, starts] of this.#byFile) {
+      const space = key.indexOf(' ');
+      if (key.slice(0, space) === crate && file.test(key.slice(space + 1)))
+        for (const one of starts) found.add(one);
+    }
+    const functions = [...found].sort((a, b) => a - b).flatMap((start) => this.functionAt(start) ?? []);
+    const has = ({ location: { source } }: LocationUse) => source?.crate === crate && file.test(source.file);
+    return functions.filter((one) => this.locationsIn(one).some(has));
+  }
+
+  callees(one: CodeFunction): readonly CodeFunction[] {
+    return this.#within(this.#index.calls, one).flatMap((target) => this.functionAt(target) ?? []);
+  }
+
+  probableCallees(one: CodeFunction): readonly CodeFunction[] {
+    const { places, targets } = this.#index.calls;
+    const [first, last] = [upperBound(places, one.svma - 1), upperBound(places, one.svma + one.size - 1)];
+    return [...targets.subarray(first, last)].flatMap((target) => this.functionAt(target) ?? []);
+  }
+
+  callers(one: CodeFunction): readonly PlaceIn[] {
+    this.#callers ??= inverted(this.#index.calls);
+    return this.#verified(this.#callers.get(one.svma)).filter((at) => at.function.svma !== one.svma);
+  }
+
+  importsIn(one: CodeFunction): readonly string[] {
+    return this.#within(this.#index.imports, one).flatMap((slot) => this.image.imports.get(slot) ?? []);
+  }
+
+  usersOf(address: number): readonly PlaceIn[] {
+    this.#users ??= inverted(this.#index.data, (slot) => this.image.u64(slot));
+    return this.#verified(this.#users.get(address));
+  }
+
+  dataIn(one: CodeFunction): readonly number[] {
+    return this.#within(this.#index.data, one);
+  }
+
+  pointersTo(address: number): readonly number[] {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64LE(BigInt(address));
+    return this.image.find(bytes).filter((at) => at % 8 === 0);
+  }
+
+  usersBeforeText(text: string, before: number): readonly PlaceIn[] {
+    const starts = this.image
+      .find(Buffer.from(text, 'latin1'))
+      .flatMap((at) => Array.from({ length: before + 1 }, (_, distance) => at - distance));
+    const places = starts.flatMap((start) => [start, ...this.pointersTo(start)]);
+    const found = new Map(places.flatMap((place) => this.usersOf(place)).map((user) => [user.place, user]));
+    return [...found.values()].sort((a, b) => a.place - b.place);
+  }
+
+  /** Targets of the references inside a function. */
+  #within({ places, targets }: References, one: CodeFunction): readonly number[] {
+    const [first, last] = [upperBound(places, one.svma - 1), upperBound(places, one.svma + one.size - 1)];
+    return [...targets.subarray(first, last)].filter((_, i) =>
+      this.#isInstruction(places[first + i] ?? 0, one),
+    );
+  }
+
+  #verified(places: readonly number[] = []): readonly PlaceIn[] {
+    return places
+      .flatMap((place) => this.#placeIn(place))
+      .filter((at) => this.#isInstruction(at.place, at.function));
+  }
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+function inverted({ places, targets }: References, also?: (target: number) => number | undefined) {
+  const map = new Map<number, number[]>();
+  for (const [i, target] of targets.entries()) {
+    push(map, target, places[i] ?? 0);
+    const through = also?.(target);
+    if (through !== undefined && through > 0) push(map, through, places[i] ?? 0);
+  }
+  return map;
+}
+
+/** How many of the sorted values are ≤ value. */
+function upperBound(sorted: Float64Array, value: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

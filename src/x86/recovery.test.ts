@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { svma } from '../base/address.ts';
+import { argumentUse } from './argument-use.ts';
+import { countersIn } from './counters.ts';
+import { functionFacts } from './function-facts.ts';
+import { threadAccesses } from './thread-access.ts';
+
+const START = 0x1000;
+const code = (...parts: readonly (readonly number[])[]) => ({
+  svma: svma(START),
+  bytes: Uint8Array.from(parts.flat()),
+});
+
+const THREAD = [0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0]; // mov rax, fs:[0]
+const VARIABLE = [0x48, 0x8d, 0x80, 0x88, 0xfe, 0xff, 0xff]; // lea rax, [rax - 0x178]
+const LOAD = [0x48, 0x8b, 0x48, 0x30]; // mov rcx, [rax + 0x30]
+const STORE = [0x48, 0x89, 0x58, 0x30]; // mov [rax + 0x30], rbx
+const BYTE = [0x0f, 0xb6, 0x48, 0x48]; // movzx ecx, byte ptr [rax + 0x48]
+const CALL = [0xe8, 0, 0, 0, 0];
+
+const offsets = (...parts: readonly (readonly number[])[]) =>
+  threadAccesses(code(...parts)).map(({ offset, size, read, write }) => [offset, size, read, write]);
+
+test('a variable behind the thread pointer', () => {
+  assert.deepEqual(offsets(THREAD, VARIABLE, BYTE, LOAD, STORE), [
+    [-0x130, 1, true, false],
+    [-0x148, 8, true, false],
+    [-0x148, 8, false, true],
+  ]);
+});
+
+test('a copy that a call keeps, and one that it does not', () => {
+  const keep = [0x49, 0x89, 0xc6]; // mov r14, rax
+  const back = [0x4c, 0x89, 0xf0]; // mov rax, r14
+  assert.deepEqual(offsets(THREAD, VARIABLE, keep, CALL, back, LOAD), [[-0x148, 8, true, false]]);
+  assert.deepEqual(offsets(THREAD, VARIABLE, CALL, LOAD), []);
+});
+
+test('offsets in registers and in the instruction', () => {
+  const offset = [0x49, 0xc7, 0xc4, 0x88, 0xfe, 0xff, 0xff]; // mov r12, -0x178
+  const load = [0x64, 0x49, 0x8b, 0x4c, 0x24, 0x30]; // mov rcx, fs:[r12 + 0x30]
+  assert.deepEqual(offsets(offset, load), [[-0x148, 8, true, false]]);
+  const direct = [0x64, 0x4c, 0x8b, 0x24, 0x25, 0xb8, 0xfe, 0xff, 0xff]; // mov r12, fs:[-0x148]
+  assert.deepEqual(offsets(direct), [[-0x148, 8, true, false]]);
+  const add = [0x64, 0x4c, 0x03, 0x24, 0x25, 0, 0, 0, 0]; // add r12, fs:[0]
+  const plain = [0x49, 0x8b, 0x4c, 0x24, 0x30]; // mov rcx, [r12 + 0x30]
+  assert.deepEqual(offsets(offset, add, plain), [[-0x148, 8, true, false]]);
+});
+
+test('counters: one is added atomically, and the sum used', () => {
+  const one = [0xb9, 1, 0, 0, 0]; // mov ecx, 1
+  const two = [0xb9, 2, 0, 0, 0];
+  const add = [0xf0, 0x48, 0x0f, 0xc1, 0x08]; // lock xadd [rax], rcx
+  const address = [0x48, 0x8d, 0x05, 0xf9, 0x7f, 0, 0]; // lea rax, [rip + 0x7ff9] = 0x9000
+  const pointer = [0x48, 0x8b, 0x05, 0xf9, 0x6f, 0, 0]; // mov rax, [0x8000]
+  const pointedTo = (slot: number) => (slot === 0x8000 ? 0x9000 : undefined);
+  assert.deepEqual(countersIn(code(address, one, add), pointedTo), [0x9000]);
+  assert.deepEqual(countersIn(code(pointer, one, add), pointedTo), [0x9000]);
+  assert.deepEqual(countersIn(code(address, two, add), pointedTo), []);
+  assert.deepEqual(countersIn(code(one, add), pointedTo), []);
+  assert.deepEqual(countersIn(code(address, CALL, one, add), pointedTo), []);
+});
+
+test('arguments that are pointers, also by way of the stack', () => {
+  const copy = [0x48, 0x89, 0xf3]; // mov rbx, rsi
+  const spill = [0x48, 0x89, 0x54, 0x24, 0x08]; // mov [rsp + 8], rdx
+  const reload = [0x48, 0x8b, 0x44, 0x24, 0x08]; // mov rax, [rsp + 8]
+  const behindRbx = [0x48, 0x8b, 0x4b, 0x10]; // mov rcx, [rbx + 0x10]
+  const behindRax = [0x48, 0x8b, 0x48, 0x28]; // mov rcx, [rax + 0x28]
+  const use = argumentUse(code(copy, spill, CALL, behindRbx, reload, behindRax));
+  assert.deepEqual([...(use.get('rsi') ?? [])], [0x10]);
+  assert.deepEqual([...(use.get('rdx') ?? [])], [0x28]);
+  assert.equal(use.has('rdi'), false);
+  assert.equal(argumentUse(code(CALL, [0x48, 0x8b, 0x4e, 0x10])).has('rsi'), false, 'after a call');
+});
+
+test('what a function refers to and compares with', () => {
+  const lea = [0x48, 0x8d, 0x05, 0, 1, 0, 0];
+  const compare = [0x66, 0x3d, 0xbb, 0x01]; // cmp ax, 443
+  const facts = functionFacts(code(lea, compare, CALL));
+  assert.deepEqual([...facts.relativeEnds], [START + 7, START + 16]);
+  assert.deepEqual([...facts.compared], [443]);
+  assert.equal(facts.brokenAt, undefined);
+  assert.equal(functionFacts(code(lea, [0x06])).brokenAt, START + 7);
+});
+
+test('any bytes are taken', () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    fc
+      .array(fc.constantFrom(THREAD, VARIABLE, LOAD, STORE, BYTE, CALL, [0xf0], [0x0f]), { maxLength: 30 })
+      .map((parts) => Uint8Array.from(parts.flat())),
+  );
+  fc.assert(
+    fc.property(bytes, (some) => {
+      const any = { svma: svma(START), bytes: some };
+      threadAccesses(any);
+      countersIn(any, () => 0x9000);
+      argumentUse(any);
+      for (const end of functionFacts(any).relativeEnds) assert.ok(end > START && end <= START + some.length);
+    }),
+    { numRuns: 1500 },
+  );
+});
