@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { svma } from '../base/address.ts';
+import { argumentFlow } from './argument-flow.ts';
 import { argumentUse } from './argument-use.ts';
 import { countersIn } from './counters.ts';
 import { functionFacts } from './function-facts.ts';
@@ -77,6 +78,27 @@ test('arguments that are pointers, also by way of the stack', () => {
   const over = [0x74, 0x05]; // je over the call
   assert.deepEqual([...(argumentUse(code(over, CALL, [0x48, 0x8b, 0x4e, 0x10])).get('rsi') ?? [])], [0x10]);
   assert.equal(argumentUse(code(CALL, [0x48, 0x8b, 0x4e, 0x10])).has('rsi'), false, 'after a call');
+});
+
+test('arguments that a function reads, and those that it hands on', () => {
+  const push = [0x57]; // push rdi
+  const clear = [0x31, 0xf6]; // xor esi, esi
+  const copy = [0x49, 0x89, 0xce]; // mov r14, rcx
+  const hand = [0x4c, 0x89, 0xf7]; // mov rdi, r14
+  const near = [0xe8, 0x00, 0x01, 0x00, 0x00]; // call the next instruction + 0x100
+  const slot = [0xff, 0x15, 0x00, 0x02, 0x00, 0x00]; // call [rip + 0x200]
+  const behind = [0x41, 0x8b, 0x08]; // mov ecx, [r8]
+  const { read, passed } = argumentFlow(code(push, clear, copy, hand, near, hand, slot, behind));
+  assert.deepEqual([...read], ['rcx'], 'saved, cleared and lost ones are not read');
+  const first = START + push.length + clear.length + copy.length + hand.length + near.length;
+  const second = first + hand.length + slot.length;
+  assert.deepEqual(
+    passed.filter(({ as }) => as === 'rdi'),
+    [
+      { argument: 'rcx', as: 'rdi', target: first + 0x100 },
+      { argument: 'rcx', as: 'rdi', target: second + 0x200 },
+    ],
+  );
 });
 
 test('what a function refers to and compares with', () => {
