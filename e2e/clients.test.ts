@@ -72,11 +72,16 @@ const MIXED: readonly Mixed[] = [
   { program: 'clienthyper1', runtime: 'local', https: true },
   { program: 'clienthyper014' },
   { program: 'clienthyper014', runtime: 'two' },
+  { program: 'client12', profile: 'release-stripped' },
+  { program: 'client12', profile: 'release-stripped', https: true },
+  { program: 'client13', profile: 'release-stripped', runtime: 'current' },
+  { program: 'client11', profile: 'release-stripped' },
+  { program: 'client11', profile: 'release-stripped', https: true },
 ];
 
 for (const { tier, ...options } of MIXED) {
-  const { program, https, runtime = 'multi', workers = 2 } = options;
-  const how = `${https ? 'https, ' : ''}${runtime} runtime, ${workers} workers, tier ${tier ?? 'auto'}`;
+  const { program, https, profile, runtime = 'multi', workers = 2 } = options;
+  const how = `${profile ? 'without symbols, ' : ''}${https ? 'https, ' : ''}${runtime} runtime, ${workers} workers, tier ${tier ?? 'auto'}`;
   test(`${program}, ${how}: every call of mixed shapes under its request`, async (t) => {
     using session = await CallSession.start(options, tier ? { tier } : {});
     const shapes = program.startsWith('clienthyper') ? TWINS : QUICK;

@@ -36,7 +36,8 @@ for (const { program, tls, tiers } of CASES) {
   }
 }
 
-test('axum08 without symbols: one right span a request, without route', async () => {
-  using session = await Session.start({ program: 'axum08', profile: 'release-stripped' });
-  await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
-});
+for (const { program, tls } of CASES.filter(({ program }) => program !== 'stdhttp' && program !== 'actix4'))
+  test(`${program}${tls ? ' over TLS' : ''} without symbols: one right span a request, without route`, async () => {
+    using session = await Session.start({ program, tls, profile: 'release-stripped' });
+    await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
+  });

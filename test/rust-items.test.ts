@@ -12,7 +12,7 @@ const { functionsOf } = (await import(SCRIPT.href)) as {
   functionsOf: (source: string) => readonly SourceSpan[];
 };
 
-const SOURCE = String.raw`
+const SOURCE = `
 /// fn not_this() {}
 pub(crate) fn plain<T: Into<[u8; 4]>>(x: T) -> [u8; 4] { x.into() }
 

@@ -96,9 +96,10 @@ function unanswered(record: LoadRecord, target: Target): Record<string, Attribut
   return { 'error.type': reason, 'otel_rust.end_reason': reason };
 }
 
-const seesPanic = (record: LoadRecord, target: Target) => record.kind === 'panic' && !isStripped(target);
+const seesPanic = (record: LoadRecord, target: Target) =>
+  record.kind === 'panic' && target.options.profile !== 'fat-lto-stripped';
 
-/** Without symbols the plan has no hook for routes and none for panics. */
+/** Without symbols the plan has no hook for routes. */
 const isStripped = (target: Target) => target.options.profile?.endsWith('-stripped') ?? false;
 
 const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';

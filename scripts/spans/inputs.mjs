@@ -29,6 +29,8 @@ export const CRATES = {
       'src/proto/streams/counts.rs',
       'src/proto/streams/prioritize.rs',
       'src/proto/streams/store.rs',
+      'src/proto/streams/buffer.rs',
+      'src/proto/peer.rs',
       'src/server.rs',
       'src/client.rs',
     ],

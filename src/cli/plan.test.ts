@@ -42,15 +42,20 @@ test('the text says what a user gets, the sites, and the layouts', async () => {
   assert.doesNotMatch(text, /^Missing/m);
 });
 
-test('a stripped program: what is missing and why', async () => {
+test('a stripped program: what tells, and what is missing', async () => {
   const text = await output('plans/axum08-stripped', false);
-  assert.match(text, /^ {2}routes: no \(the program is stripped/m);
+  assert.match(text, /^ {2}routes: yes, from probes in the program/m);
+  assert.match(text, /^ {2}HTTPS client spans: no \(it is stripped, and no code of a TLS client/m);
   assert.match(text, /^ {2}HTTPS server spans: yes, from probes in the program \(rustls is linked/m);
   assert.match(
     text,
     /^ {4}no symbol, but panic locations at line 189, .* pointers in rsi and rdx, \d+ bytes/m,
   );
-  assert.match(text, /^Missing\n {2}axum\.set_matched_path: the program is stripped/m);
+  assert.match(text, /^ {4}no symbol, but has the text "\/\{\*__private__axum_nest_tail_param\}", /m);
+  assert.match(
+    text,
+    /^ {4}no symbol, but line 306 of recv\.rs and nothing from elsewhere, arguments in rdx, /m,
+  );
   assert.match(text, /^ {2}axum 0\.8\.9$/m);
 });
 

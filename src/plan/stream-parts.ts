@@ -9,7 +9,7 @@ import {
   TAKE_REQUEST,
 } from '../libraries/h2/h2.ts';
 import { type FoundStreamLayout, streamLayout } from '../libraries/h2/layout.ts';
-import { type Found, hasCrate, hasFunction, hasSymbols } from '../libraries/library.ts';
+import { type Found, hasCrate, hasFunction } from '../libraries/library.ts';
 import { hasTonicClient, tonic } from '../libraries/tonic/tonic.ts';
 import type { Datum, MissingHook, SourceChoice, Tier } from './plan.ts';
 import { distinct, type HookSites, hookSites } from './probes.ts';
@@ -69,7 +69,7 @@ function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader): Ho
 }
 
 export function streamSources(parts: StreamParts, facts: BinaryFacts, tier: Tier): readonly SourceChoice[] {
-  const problem = streamProblem(parts, facts, tier);
+  const problem = streamProblem(parts, tier);
   const source = (datum: Datum, used: boolean, what: string, otherwise: string): SourceChoice => {
     if (problem) return { datum, source: 'none', reason: problem };
     return used ? { datum, source: 'library', reason: what } : { datum, source: 'none', reason: otherwise };
@@ -92,8 +92,7 @@ export function streamSources(parts: StreamParts, facts: BinaryFacts, tier: Tier
 }
 
 /** Why streams can't be followed, or undefined when what matters is there. */
-function streamProblem(parts: StreamParts, facts: BinaryFacts, tier: Tier): string | undefined {
-  if (!hasSymbols(facts)) return 'it is stripped';
+function streamProblem(parts: StreamParts, tier: Tier): string | undefined {
   if (!parts.linked) return 'h2 was not found in it';
   if (tier === 'socket') return 'the socket tier was asked for, and HTTP/2 is not read from sockets';
   const lacking = lackingHook(parts, NEEDED);

@@ -88,6 +88,15 @@ test('servers, clients, tasks and panics are found without symbols', async () =>
     assert.deepEqual(missing([...client, 'tokio.task_new'], await recoveredHooks(name, 'auto')), [], name);
 });
 
+test('routes and HTTP/2 are found without symbols', async () => {
+  for (const name of ['axum08', 'axum07-v0', 'axum06-rustc175', 'client11', 'clientblocking'])
+    assert.deepEqual(missing(['axum.set_matched_path'], await recoveredHooks(name, 'auto')), [], name);
+  const both = ['recv_headers', 'send_headers', 'send_reset', 'cancel', 'recv_reset', 'closed', 'go_away'];
+  const server = [...both, 'send_trailers', 'take_request'].map((hook) => `h2.${hook}`);
+  for (const name of ['axum08', 'axum07-v0', 'client11'])
+    assert.deepEqual(missing(server, await recoveredHooks(name, 'auto')), [], name);
+});
+
 const missing = (wanted: readonly string[], found: readonly string[]) =>
   wanted.filter((hook) => !found.includes(hook));
 

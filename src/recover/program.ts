@@ -2,10 +2,12 @@ import { svma } from '../base/address.ts';
 import type { DataImage } from '../elf/data-image.ts';
 import type { FunctionRanges } from '../elf/eh-frame.ts';
 import { type PanicLocation, panicLocations } from '../rust/locations.ts';
+import { type TraceEvent, traceEvents } from '../rust/trace-events.ts';
+import { type ArgumentFlow, argumentFlow } from '../x86/argument-flow.ts';
 import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
-import type { Code } from '../x86/instruction.ts';
+import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
 
@@ -19,6 +21,18 @@ export interface CodeFunction {
 export interface LocationUse {
   readonly place: number;
   readonly location: PanicLocation;
+}
+
+/** An event of `tracing` that a function's code refers to, and where. */
+export interface EventUse {
+  readonly place: number;
+  readonly location: TraceEvent;
+}
+
+export interface PassedTo {
+  readonly argument: ArgumentRegister;
+  readonly as: ArgumentRegister;
+  readonly callee: CodeFunction;
 }
 
 /** A reference from code, inside the function that holds it. */
@@ -36,6 +50,9 @@ export interface Program {
   /** Of panic locations in functions. */
   readonly crates: readonly { readonly name: string; readonly version: string | undefined }[];
   locationsIn(one: CodeFunction): readonly LocationUse[];
+  eventsIn(one: CodeFunction): readonly EventUse[];
+  /** Functions that refer to an event in the crate's file, sorted by address. */
+  tracedIn(crate: string, file: RegExp): readonly CodeFunction[];
   /** Functions that refer to a panic location of the crate's file, sorted by address. */
   functionsOf(crate: string, file: RegExp): readonly CodeFunction[];
   /** Functions that its code calls, or ends with a jump to, in the order of the code; one more than once. */
@@ -61,6 +78,10 @@ export interface Program {
   countersIn(one: CodeFunction): readonly number[];
   /** Argument registers with the displacements at which it looks behind them. */
   argumentUse(one: CodeFunction): ReadonlyMap<string, ReadonlySet<number>>;
+  /** What it surely does with its arguments. */
+  argumentFlow(one: CodeFunction): ArgumentFlow;
+  /** Functions that get one of its arguments, and in which register. */
+  argumentsPassed(one: CodeFunction): readonly PassedTo[];
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
@@ -76,6 +97,7 @@ export type ReadFunction = (one: CodeFunction) => Uint8Array | undefined;
 const MAX_FUNCTION = 1 << 20;
 /** Bytes of code that are decoded for one program: the functions that matter are a small part of it. */
 const MAX_DECODED = 1 << 25;
+const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], read: new Set() };
 
 export function createProgram(
   image: DataImage,
@@ -101,6 +123,8 @@ class IndexedProgram implements Program {
   readonly #locations = new Map<number, PanicLocation>();
   readonly #uses = new Map<number, LocationUse[]>();
   readonly #byFile = new Map<string, Set<number>>();
+  readonly #flows = new Map<number, ArgumentFlow>();
+  #events: Map<number, EventUse[]> | undefined;
   #callers: Map<number, number[]> | undefined;
   #users: Map<number, number[]> | undefined;
 
@@ -167,6 +191,21 @@ class IndexedProgram implements Program {
     return code ? argumentUse(code) : new Map();
   }
 
+  argumentFlow(one: CodeFunction): ArgumentFlow {
+    const known = this.#flows.get(one.svma);
+    const code = known ? undefined : this.codeOf(one);
+    const flow = known ?? (code ? argumentFlow(code) : NO_FLOW);
+    this.#flows.set(one.svma, flow);
+    return flow;
+  }
+
+  argumentsPassed(one: CodeFunction): readonly PassedTo[] {
+    return this.argumentFlow(one).passed.flatMap(({ argument, as, target }) => {
+      const callee = this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
+      return callee ? [{ argument, as, callee }] : [];
+    });
+  }
+
   importersOf(name: string): readonly PlaceIn[] {
     const { places, targets } = this.#index.imports;
     return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
@@ -209,6 +248,36 @@ class IndexedProgram implements Program {
 
   locationsIn(one: CodeFunction): readonly LocationUse[] {
     return (this.#uses.get(one.svma) ?? []).filter(({ place }) => this.#isInstruction(place, one));
+  }
+
+  eventsIn(one: CodeFunction): readonly EventUse[] {
+    this.#events ??= this.#collectEvents();
+    return (this.#events.get(one.svma) ?? []).filter(({ place }) => this.#isInstruction(place, one));
+  }
+
+  /** Code refers to the callsite, to its metadata, or to a slot of the global offset table with one of them. */
+  #collectEvents(): Map<number, EventUse[]> {
+    const events = new Map(
+      traceEvents(this.image).flatMap((event) => event.addresses.map((address) => [address, event] as const)),
+    );
+    const uses = new Map<number, EventUse[]>();
+    const { places, targets } = this.#index.data;
+    for (const [i, target] of targets.entries()) {
+      const location = events.get(target) ?? events.get(this.image.u64(target) ?? 0);
+      const one = location && this.functionAt(places[i] ?? 0);
+      if (location && one) push(uses, one.svma, { place: places[i] ?? 0, location });
+    }
+    return uses;
+  }
+
+  tracedIn(crate: string, file: RegExp): readonly CodeFunction[] {
+    this.#events ??= this.#collectEvents();
+    const isIn = ({ location: { source } }: EventUse) => source?.crate === crate && file.test(source.file);
+    const starts = [...this.#events].filter(([, uses]) => uses.some(isIn)).map(([start]) => start);
+    return starts
+      .sort((a, b) => a - b)
+      .flatMap((start) => this.functionAt(start) ?? [])
+      .filter((one) => this.eventsIn(one).some(isIn));
   }
 
   functionsOf(crate: string, file: RegExp): readonly CodeFunction[] {

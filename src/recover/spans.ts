@@ -1,5 +1,5 @@
 import { compareVersions, distance, lineOf, parseVersion } from '../base/versions.ts';
-import type { CodeFunction, LocationUse, Program } from './program.ts';
+import type { CodeFunction, EventUse, LocationUse, Program } from './program.ts';
 import axum from './spans/axum.json' with { type: 'json' };
 import bytes from './spans/bytes.json' with { type: 'json' };
 import h2 from './spans/h2.json' with { type: 'json' };
@@ -86,18 +86,25 @@ function nearestVersion(rows: readonly SpanRow[], version: string): string | und
   return near[0]?.text;
 }
 
-/** A panic location in a function, and the function of the source that it is in. */
-export interface NamedUse {
-  readonly use: LocationUse;
+/** A panic location or an event in a function, and the function of the source that it is in. */
+export interface NamedUse<Use extends EventUse | LocationUse = LocationUse> {
+  readonly use: Use;
   /** Undefined for lines of files that are not in the table. */
   readonly name: string | undefined;
   readonly linesOf: string | undefined;
 }
 
 export function namesIn(program: Program, one: CodeFunction): readonly NamedUse[] {
-  return program.locationsIn(one).map((use) => {
-    const { source, line } = use.location;
-    const found = source && sourceFunction(source.crate, source.version, source.file, line);
-    return { use, name: found?.name, linesOf: found?.linesOf };
-  });
+  return program.locationsIn(one).map(named);
+}
+
+/** The same with the events of `tracing`. */
+export function linesIn(program: Program, one: CodeFunction): readonly NamedUse<EventUse | LocationUse>[] {
+  return [...program.locationsIn(one), ...program.eventsIn(one)].map(named);
+}
+
+function named<Use extends EventUse | LocationUse>(use: Use): NamedUse<Use> {
+  const { source, line } = use.location;
+  const found = source && sourceFunction(source.crate, source.version, source.file, line);
+  return { use, name: found?.name, linesOf: found?.linesOf };
 }

@@ -4,8 +4,8 @@ import { ARGUMENT_REGISTERS, type ArgumentRegister, type Code, FunctionDecoder }
 
 /**
  * Argument registers that a function takes for pointers, each with the displacements at which it reads or writes behind
- * them. Copies in registers and on the stack are followed along the code, not along its jumps; a value that another way
- * through the function leaves in the register may be taken for the argument, so a displacement is a sign and no proof.
+ * them. Copies in registers and on the stack are followed along the code and along its jumps forward; where ways join, a
+ * register holds what it holds on either, so a displacement is a sign and no proof.
  */
 export function argumentUse(code: Code): ReadonlyMap<ArgumentRegister, ReadonlySet<number>> {
   const { Register } = iced();
@@ -15,14 +15,20 @@ export function argumentUse(code: Code): ReadonlyMap<ArgumentRegister, ReadonlyS
     ARGUMENT_REGISTERS.map((name) => [Register[name.toUpperCase() as 'RDI'], name]),
   );
   const stack = new Map<string, ArgumentRegister>();
+  const arriving = new Map<number, Registers>();
   for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next()) {
     const { current } = decoder;
+    for (const [register, argument] of arriving.get(one.offset) ?? []) registers.set(register, argument);
+    arriving.delete(one.offset);
     const access = accessOf(current, registers);
     if (access) used.set(access[0], (used.get(access[0]) ?? new Set()).add(access[1]));
     const value = movedValue(current, registers, stack);
     for (const register of decoder.written()) registers.delete(register);
     if (one.flow === 'call') forgetScratch(registers);
     place(current, value, registers, stack);
+    const target = decoder.jump()?.target;
+    if (target !== undefined && target > one.offset && registers.size > 0 && !arriving.has(target))
+      arriving.set(target, new Map(registers));
   }
   return used;
 }

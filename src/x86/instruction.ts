@@ -1,4 +1,4 @@
-import type { Instruction as IcedInstruction, InstructionInfoFactory } from 'iced-x86';
+import type { Instruction as IcedInstruction, InstructionInfoFactory, OpAccess } from 'iced-x86';
 import type { Svma } from '../base/address.ts';
 import { iced } from './iced.ts';
 import { hasRefusedPrefix, isBrokenByUprobe } from './uprobe.ts';
@@ -94,16 +94,27 @@ export class FunctionDecoder implements Disposable {
 
   /** Full registers, as iced numbers them, that the instruction returned last itself changes. */
   written(): ReadonlySet<number> {
-    const { RegisterExt, OpAccess } = iced();
-    const written = new Set<number>();
+    const { OpAccess } = iced();
+    return this.#registers((access) => access !== OpAccess.Read && access !== OpAccess.CondRead);
+  }
+
+  /** Full registers whose value the instruction returned last reads; `push` only saves it. */
+  read(): ReadonlySet<number> {
+    const { OpAccess, Mnemonic } = iced();
+    if (this.#current.mnemonic === Mnemonic.Push) return new Set();
+    return this.#registers((access) => access !== OpAccess.Write && access !== OpAccess.CondWrite);
+  }
+
+  #registers(wanted: (access: OpAccess) => boolean): ReadonlySet<number> {
+    const { RegisterExt } = iced();
+    const found = new Set<number>();
     const info = this.#info.info(this.#current);
     for (const used of info.usedRegisters()) {
-      if (used.access !== OpAccess.Read && used.access !== OpAccess.CondRead)
-        written.add(RegisterExt.fullRegister(used.register));
+      if (wanted(used.access)) found.add(RegisterExt.fullRegister(used.register));
       used.free();
     }
     info.free();
-    return written;
+    return found;
   }
 
   /** Intel syntax; addresses are svmas. */
@@ -159,7 +170,8 @@ export class FunctionDecoder implements Disposable {
   }
 }
 
-function registerNumber(name: ArgumentRegister): number {
+/** As iced numbers it. */
+export function registerNumber(name: ArgumentRegister): number {
   const { Register } = iced();
   const numbers = {
     rdi: Register.RDI,

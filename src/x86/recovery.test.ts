@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { svma } from '../base/address.ts';
+import { argumentFlow } from './argument-flow.ts';
 import { argumentUse } from './argument-use.ts';
 import { countersIn } from './counters.ts';
 import { functionFacts } from './function-facts.ts';
+import { pointerFlow } from './pointer-flow.ts';
 import { threadAccesses } from './thread-access.ts';
 
 const START = 0x1000;
@@ -73,7 +75,30 @@ test('arguments that are pointers, also by way of the stack', () => {
   assert.deepEqual([...(use.get('rsi') ?? [])], [0x10]);
   assert.deepEqual([...(use.get('rdx') ?? [])], [0x28]);
   assert.equal(use.has('rdi'), false);
+  const over = [0x74, 0x05]; // je over the call
+  assert.deepEqual([...(argumentUse(code(over, CALL, [0x48, 0x8b, 0x4e, 0x10])).get('rsi') ?? [])], [0x10]);
   assert.equal(argumentUse(code(CALL, [0x48, 0x8b, 0x4e, 0x10])).has('rsi'), false, 'after a call');
+});
+
+test('arguments that a function reads, and those that it hands on', () => {
+  const push = [0x57]; // push rdi
+  const clear = [0x31, 0xf6]; // xor esi, esi
+  const copy = [0x49, 0x89, 0xce]; // mov r14, rcx
+  const hand = [0x4c, 0x89, 0xf7]; // mov rdi, r14
+  const near = [0xe8, 0x00, 0x01, 0x00, 0x00]; // call the next instruction + 0x100
+  const slot = [0xff, 0x15, 0x00, 0x02, 0x00, 0x00]; // call [rip + 0x200]
+  const behind = [0x41, 0x8b, 0x08]; // mov ecx, [r8]
+  const { read, passed } = argumentFlow(code(push, clear, copy, hand, near, hand, slot, behind));
+  assert.deepEqual([...read], ['rcx'], 'saved, cleared and lost ones are not read');
+  const first = START + push.length + clear.length + copy.length + hand.length + near.length;
+  const second = first + hand.length + slot.length;
+  assert.deepEqual(
+    passed.filter(({ as }) => as === 'rdi'),
+    [
+      { argument: 'rcx', as: 'rdi', target: first + 0x100 },
+      { argument: 'rcx', as: 'rdi', target: second + 0x200 },
+    ],
+  );
 });
 
 test('what a function refers to and compares with', () => {
@@ -102,5 +127,63 @@ test('any bytes are taken', () => {
       for (const end of functionFacts(any).relativeEnds) assert.ok(end > START && end <= START + some.length);
     }),
     { numRuns: 1500 },
+  );
+});
+
+const [RSP, RDI] = [4, 7];
+
+/** What is known of rdi and of the stack at each direct call. */
+function calls(...parts: readonly (readonly number[])[]) {
+  const found: (string | undefined)[] = [];
+  pointerFlow(code(...parts), ({ instruction, registers, target }) => {
+    const [rdi, rsp] = [registers.get(RDI), registers.get(RSP)];
+    if (target !== undefined && instruction.flow === 'call')
+      found.push(`${rdi ? `${rdi.base}${rdi.displacement}` : 'unknown'} ${rsp?.displacement}`);
+  });
+  return found;
+}
+
+const PUSH = [0x53]; // push rbx
+const FRAME = [0x48, 0x83, 0xec, 0x20]; // sub rsp, 0x20
+const KEEP = [0x48, 0x89, 0xf3]; // mov rbx, rsi
+const GIVE = [0x48, 0x8d, 0x7b, 0x60]; // lea rdi, [rbx + 0x60]
+const RET = [0xc3];
+
+test('places behind arguments and in the frame', () => {
+  assert.deepEqual(calls(PUSH, FRAME, KEEP, CALL, GIVE, CALL), ['rdi0 -40', 'rsi96 -40']);
+  const local = [0x48, 0x8d, 0x7c, 0x24, 0x10]; // lea rdi, [rsp + 0x10]
+  assert.deepEqual(calls(PUSH, FRAME, local, CALL), ['frame-24 -40']);
+  const spill = [0x48, 0x89, 0x74, 0x24, 0x08]; // mov [rsp + 8], rsi
+  const reload = [0x48, 0x8b, 0x7c, 0x24, 0x08]; // mov rdi, [rsp + 8]
+  assert.deepEqual(calls(FRAME, spill, CALL, reload, CALL), ['rdi0 -32', 'rsi0 -32']);
+  assert.deepEqual(calls(CALL, CALL), ['rdi0 0', 'unknown 0'], 'a call changes rdi');
+});
+
+test('where ways join only what they agree on is known', () => {
+  const over = (size: number) => [0x74, size]; // je
+  const other = [0x48, 0x89, 0xd3]; // mov rbx, rdx
+  assert.deepEqual(calls(KEEP, over(3), other, GIVE, CALL), ['unknown 0']);
+  assert.deepEqual(calls(KEEP, over(3), KEEP, GIVE, CALL), ['rsi96 0']);
+  // A loop that changes rbx behind its head: at the head it is not known.
+  const loop = [0x75, -(4 + 5 + 3 + 2) & 0xff]; // jne to GIVE
+  assert.deepEqual(calls(KEEP, GIVE, CALL, other, loop, RET), ['unknown 0']);
+  assert.deepEqual(calls(KEEP, GIVE, CALL, [0x90, 0x90, 0x90], loop, RET), ['rsi96 0']);
+});
+
+test('the flow through any bytes ends', () => {
+  const parts = fc.constantFrom(PUSH, FRAME, KEEP, GIVE, CALL, RET, [0x74, 0xf0], [0xeb, 0x05], [0xff, 0xe0]);
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    fc.array(parts, { maxLength: 40 }).map((some) => Uint8Array.from(some.flat())),
+  );
+  fc.assert(
+    fc.property(bytes, (some) => {
+      let last = -1;
+      pointerFlow({ svma: svma(START), bytes: some }, ({ instruction }) => {
+        assert.ok(instruction.offset > last);
+        last = instruction.offset;
+      });
+    }),
+    { numRuns: 1000 },
   );
 });

@@ -4,6 +4,7 @@ import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, type Library } from '../library.ts';
 import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
+import { matchedPath } from './recover.ts';
 
 /**
  * The route template of axum 0.6 to 0.8.
@@ -20,6 +21,7 @@ export const axum: Library = {
       kind: 'function',
       contains: ['axum', 'set_matched_path_for_request'],
       pattern: /^axum::extract::matched_path::set_matched_path_for_request$/,
+      recovery: { kind: 'functions', find: matchedPath },
     },
   ],
   hooks: [

@@ -1,5 +1,13 @@
 import type { BinaryFacts, SymbolQuery } from '../../analysis/facts.ts';
-import { type Hook, hasFunction, type Library } from '../library.ts';
+import { type ArgumentName, type Hook, hasFunction, type Library } from '../library.ts';
+import {
+  connectionMethod,
+  recogniseMethod,
+  type Shape,
+  type StreamMethod,
+  streamMethod,
+  streamSide,
+} from './recover.ts';
 
 const STREAMS = 'h2::proto::streams';
 /** Instantiations of a generic function: one for each type of body. */
@@ -8,17 +16,41 @@ const INSTANCES = 64;
 const REGISTERS = { rdx: 2, rcx: 1, rsi: 6, rdi: 7, r8: 8 } as const;
 type Register = keyof typeof REGISTERS;
 
+/** Arguments of the methods, for programs without symbols: see STREAM_HOOKS. */
+const PLACES: Readonly<Record<string, Readonly<Partial<Record<ArgumentName, Shape>>>>> = {
+  'h2.Recv.recv_headers': { rdx: 'value', rcx: 'ptr', r8: 'value' },
+  'h2.Recv.recv_trailers': { rdx: 'value', rcx: 'ptr' },
+  'h2.Recv.take_request': { rdx: 'ptr' },
+  'h2.Recv.enqueue_reset_expiration': { rdi: 'value', rsi: 'ptr', rdx: 'value' },
+  'h2.Send.send_headers': { rdi: 'value', rsi: 'value', rcx: 'ptr', r8: 'value' },
+  'h2.Send.send_trailers': { rdi: 'value', rsi: 'value', rcx: 'ptr', r8: 'value' },
+  'h2.Send.send_reset': { rdi: 'value', rsi: 'value', r8: 'ptr' },
+  'h2.StreamRef.send_trailers': { rdi: 'handle', rsi: 'value' },
+  'h2.Streams.send_request': { rsi: 'handle', rdx: 'value' },
+  'h2.DynStreams.recv_reset': { rsi: 'handle', rdx: 'value' },
+  'h2.DynStreams.recv_eof': { rdi: 'handle' },
+  'h2.DynStreams.handle_error': { rdi: 'handle', rsi: 'value' },
+  'h2.DynStreams.recv_go_away': { rsi: 'handle', rdx: 'value' },
+};
+
 /** Legacy names are `Recv::recv_headers`, v0 names `<Recv>::recv_headers` with the types of a generic one behind. */
 const method = (type: string, name: string): SymbolQuery => {
   const [generic, plain = ''] = [type.endsWith('<B>'), type.replace('<B>', '').split('::').at(-1)];
   const path = `${STREAMS}::${type.replace('<B>', generic ? '<.*>' : '')}`;
+  const id = `h2.${plain}.${name}`;
   return {
-    id: `h2.${plain}.${name}`,
+    id,
     kind: 'function',
     contains: ['h2', 'streams', plain, name],
     pattern: new RegExp(`^<?${path}>?::${name}(?:::<.*>)?$`),
+    recovery: { kind: 'functions', find: recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})) },
   };
 };
+
+const recoverable = (type: string, name: string, places: StreamMethod['arguments']): StreamMethod =>
+  type === 'Recv' || type === 'Send'
+    ? streamMethod(type, name, places)
+    : connectionMethod(type, name, places);
 
 const DYN = 'streams::DynStreams<B>';
 const REF = 'streams::StreamRef<B>';
@@ -140,6 +172,7 @@ const side = (name: 'server' | 'client'): SymbolQuery => ({
   kind: 'function',
   contains: ['h2', name],
   pattern: new RegExp(`^<?(?:h2|hyper::proto::h2)::${name}::(?!Peer\\b)`),
+  recovery: { kind: 'functions', find: streamSide(name) },
 });
 
 export const h2: Library = {
