@@ -61,6 +61,20 @@ static __always_inline int start_trace(struct event_header *header, __u8 *ids, _
   return 1;
 }
 
+// A client's request that its program has given a sampled context of another trace: its span takes part in that trace,
+// under what the program says its parent is.
+static __always_inline void take_own_context(struct event_header *header, __u8 *trace_id, __u8 *parent_id,
+                                             __u8 *flags, const struct head *h) {
+  __u32 trace[TRACE_ID_WORDS];
+  if (!extract_traceparent || h->parents != 1 || !(h->trace_flags & 1)) return;
+  __builtin_memcpy(trace, trace_id, 16);
+  if (trace[0] == h->ids[0] && trace[1] == h->ids[1] && trace[2] == h->ids[2] && trace[3] == h->ids[3]) return;
+  __builtin_memcpy(trace_id, h->ids, 16);
+  __builtin_memcpy(parent_id, h->ids + TRACE_ID_WORDS, 8);
+  *flags = h->trace_flags;
+  header->flags |= FLAG_HAS_PARENT | FLAG_OWN_CONTEXT;
+}
+
 static __always_inline void submit_head(struct scratch *s, __u32 data_size) {
   if (data_size > WINDOW) data_size = WINDOW;
   s->request.data_size = data_size;

@@ -37,6 +37,7 @@ enum event_flag {
   FLAG_LOCAL = 1 << 6,      // EVENT_STREAM_RESET, EVENT_STREAMS_CLOSED: not the peer's doing
   FLAG_CUT = 1 << 7,        // EVENT_STREAM_*: headers were left out for want of room
   FLAG_CHANNEL = 1 << 8,    // EVENT_CALL: to a gRPC channel, which adds scheme and authority later
+  FLAG_OWN_CONTEXT = 1 << 9, // a client's request came with a traceparent of another trace, which it takes part in
 };
 
 // Why a client request has no parent.

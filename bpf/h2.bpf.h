@@ -276,17 +276,14 @@ static __always_inline __u64 stream_number(const struct stream_key *key) { retur
 static __always_inline void received_request(struct scratch *s, struct target *target, const struct stream_key *key) {
   struct event_stream *e = &s->stream;
   e->header.kind = EVENT_STREAM_REQUEST;
-  if (!start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head)) {
-    bpf_map_delete_elem(&streams, key); // one of that name on an earlier connection, which was never accepted
-    return;
-  }
+  int sampled = start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head);
   if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
     set_context(&c, e->trace_id, e->trace_flags);
     c.grpc = s->grpc;
     if (bpf_map_update_elem(&streams, key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
   }
-  submit_stream(s);
+  if (sampled) submit_stream(s);
 }
 
 #define INTERIM(status) ((status) / 100 == 1)
@@ -380,6 +377,12 @@ static __always_inline void unlinked_stream(struct event_stream *e) {
   else e->trace_flags = 0;
 }
 
+static __always_inline void submit_sent(struct scratch *s) {
+  struct event_stream *e = &s->stream;
+  take_own_context(&e->header, e->trace_id, e->parent_id, &e->trace_flags, &s->scan.head);
+  submit_stream(s);
+}
+
 static __always_inline int is_handed_over(const struct client_call *call, __u64 entries) {
   return call && call->entries == entries && (call->pending == PENDING_NONE || call->pending == PENDING_ENDED);
 }
@@ -436,7 +439,7 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   if (!call || (call->pending == PENDING_ENDED && e->header.time_ns - call->since >= ENDED_NS)) {
     if (call) call->pending = PENDING_DONE; // its memory is another's
     unlinked_stream(e);
-    if (e->trace_flags & 1) submit_stream(s);
+    if (e->trace_flags & 1) submit_sent(s);
     return;
   }
   int ended = call->pending == PENDING_ENDED; // its caller has given up: no request of its own
@@ -448,7 +451,7 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   __builtin_memcpy(e->trace_id, call->ids, 24); // the span id is next to it
   __builtin_memcpy(e->parent_id, call->parent, 8);
   e->trace_flags = call->trace_flags;
-  if (call->sampled) submit_stream(s);
+  if (call->sampled) submit_sent(s);
 }
 
 // hyper's client hands the whole request to h2, which copies its path and makes the stream, in one go.

@@ -153,6 +153,7 @@ static __always_inline int unlinked_request(struct scratch *s, struct connection
   if (!out->sampled) return 0;
   if (out->orphan == ORPHAN_NONE) r->header.flags |= FLAG_HAS_PARENT;
   else count_orphan(out->orphan);
+  take_own_context(&r->header, r->trace_id, r->parent_id, &r->trace_flags, &s->scan.head);
   submit_client_request(s, 1);
   return 1;
 }
@@ -167,7 +168,9 @@ __noinline int client_request(struct scratch *s, struct connection *c) {
   __builtin_memset(&c->call, 0, sizeof c->call);
   if (pending != PENDING_CALL) return 0;
   c->call = call->place;
-  fill_call_ids(&s->request, call);
+  struct event_request *r = &s->request;
+  fill_call_ids(r, call);
+  take_own_context(&r->header, r->trace_id, r->parent_id, &r->trace_flags, &s->scan.head);
   if (call->sampled) submit_client_request(s, capture_client_heads);
   return call->sampled;
 }

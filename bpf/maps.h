@@ -62,11 +62,11 @@ enum frame_step { FRAMES_UNKNOWN = 0, FRAMES_FOLLOWED };
 struct outgoing_frames {
   __u64 skip;   // bytes until the next frame
   __u64 before; // … before the send that is under way
-  __u32 size;   // bytes that this send has shown
-  __u32 sends;  // that were accepted
+  __u64 send;   // its number: the same when it was refused and is made again
+  __u32 size;   // bytes that it has shown
   __u8 step;    // enum frame_step
   __u8 step_before;
-  __u8 unused[6];
+  __u8 unused[2];
 };
 
 // What sk_msg, which sees a message before it is sent, says to the tracepoint behind the send.
@@ -283,10 +283,10 @@ enum announced_as { ANNOUNCED_UNKNOWN = 0, ANNOUNCED_OWN, ANNOUNCED_NEW };
 // A stream's request that h2 has been given and that its connection has not written yet.
 struct announced {
   __u32 ids[6];
+  __u64 written; // by which send, 0: by none so far
   __u8 trace_flags;
   __u8 as; // enum announced_as
-  __u8 unused[2];
-  __u32 written; // by which send of its socket, counted from 1
+  __u8 unused[6];
 };
 
 // Stores that have announced a stream of this number: where it is one alone, the socket that writes it is its own.
@@ -370,6 +370,7 @@ const volatile __u32 scratch_slots = 64;
 
 __u64 next_connection = 1;
 __u64 next_call = 1;
+__u64 next_send = 1;
 
 static __always_inline void count(__u32 which) {
   __u64 *value = bpf_map_lookup_elem(&counters, &which);

@@ -12,7 +12,7 @@ static __always_inline void frames_sent(struct connection *c, int bytes) {
     f->step = f->step_before;
     return;
   }
-  f->sends++;
+  f->send = 0;
   if (f->step != FRAMES_FOLLOWED) return;
   if (bytes > size) f->step = FRAMES_UNKNOWN; // not all of it was shown
   else f->skip += size - bytes;               // the rest comes again, without a field that was not in reach

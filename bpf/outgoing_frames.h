@@ -69,7 +69,7 @@ static __always_inline int read_frame(struct message *g, __u32 at) {
 
 // Not yet written, or by this very send, which was refused before.
 static __always_inline int is_waiting(const struct message *g, const struct announced *a) {
-  return !a->written || a->written == g->c->out.frames.sends + 1;
+  return !a->written || a->written == g->c->out.frames.send;
 }
 
 // 1 when a field may be put at the end of this frame; else counted.
@@ -113,7 +113,7 @@ static __always_inline int headers_frame(struct message *g, __u32 at, __u32 end)
     return 0;
   }
   if (!is_waiting(g, a)) return 0;
-  a->written = g->c->out.frames.sends + 1;
+  a->written = g->c->out.frames.send;
   if (a->as != ANNOUNCED_NEW) {
     count(a->as == ANNOUNCED_OWN ? COUNTER_INJECT_OWN : COUNTER_INJECT_CALL);
     return 0;
@@ -223,6 +223,7 @@ static __always_inline int http2_message(struct message *g, int first) {
     f->before = f->skip;
     f->step_before = f->step;
     f->size = 0;
+    if (!f->send) f->send = __sync_fetch_and_add(&next_send, 1);
   }
   f->size += g->m->size;
   if (f->step == FRAMES_UNKNOWN) {

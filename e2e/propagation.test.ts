@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { startAgent } from './support/agent.ts';
 import { Collector } from './support/collector.ts';
-import { runLoad } from './support/load.ts';
+import { finishLoad, runLoad, startLoad } from './support/load.ts';
 import type { Span } from './support/otlp.ts';
 import { pause } from './support/raw-client.ts';
 import { carriedProblems, Receiver } from './support/receiver.ts';
@@ -84,3 +84,113 @@ for (const program of ['client12', 'client11', 'client12h2', 'client11h2'] as co
     });
   });
 }
+
+test('agents that come and go under load, one by kill -9: no request fails, no header stays', async (t) => {
+  using scratch = new Scratch();
+  const receiver = await Receiver.start();
+  t.after(() => receiver[Symbol.dispose]());
+  const executable = copyProgram(scratch, 'client12');
+  using target = await startTarget(executable, {
+    program: 'client12',
+    args: ['--downstream', receiver.base],
+  });
+  const start = () => startAgent(['--exe', executable, '--exporter', 'none'], {});
+  const shapes = ['one', 'join', 'post'];
+  using running = startLoad(target, { shapes, count: 1_000_000, durationMs: 9_000, concurrency: 32 });
+  await pause(500);
+  using killed = await start();
+  await pause(1_000);
+  await killed.child.stop('SIGKILL');
+  using second = await start();
+  await pause(1_000);
+  await second.stop();
+  const records = await finishLoad(running);
+  assert.deepEqual(records.filter(({ error, status }) => error !== null || status !== 200).slice(0, 3), []);
+  const { received } = receiver;
+  assert.deepEqual(
+    received.filter(({ bodyIsWhole, traceparents }) => !bodyIsWhole || traceparents.length > 1),
+    [],
+  );
+  const carried = received.filter(({ traceparents }) => traceparents.length === 1).length;
+  assert.ok(carried > 1_000 && carried < received.length, `${carried} of ${received.length}`);
+  received.length = 0;
+  await load(target, { shapes, count: 100 });
+  assert.ok(received.length > 100);
+  assert.deepEqual(
+    received.filter(({ traceparents }) => traceparents.length > 0),
+    [],
+  );
+  t.diagnostic(`${carried} of the requests had a header`);
+});
+
+const INCOMING = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00' };
+
+test('what is not sampled is told to the next service, and OTEL_PROPAGATORS=none tells nothing', async (t) => {
+  const ask = async (env: Readonly<Record<string, string>>) => {
+    using scratch = new Scratch();
+    using receiver = await Receiver.start();
+    const executable = copyProgram(scratch, 'client12');
+    using target = await startTarget(executable, {
+      program: 'client12',
+      args: ['--downstream', receiver.base],
+    });
+    using agent = await startAgent(['--exe', executable, '--exporter', 'none'], env);
+    await fetch(`http://127.0.0.1:${target.port}/one/x`, { headers: INCOMING });
+    await agent.stop();
+    return receiver.received.flatMap(({ traceparents }) => traceparents);
+  };
+  const [unsampled = '', ...more] = await ask({});
+  assert.deepEqual(more, []);
+  assert.match(unsampled, /^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-00$/);
+  assert.deepEqual(await ask({ OTEL_PROPAGATORS: 'none' }), []);
+  assert.match((await ask({ OTEL_TRACES_SAMPLER: 'always_on' }))[0] ?? '', /-01$/);
+  t.diagnostic(unsampled);
+});
+
+/** Three services in a row; the ids are in the query that the first one's call adds. */
+test('three services in a row: one trace, each under the call that was made to it', async (t) => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const programs = { last: 'axum08', middle: 'client11', first: 'client12' } as const;
+  const executable = (name: keyof typeof programs) => copyProgram(scratch, programs[name]);
+  using last = await startTarget(executable('last'), { program: programs.last });
+  const base = (target: Target, path: string) => ['--downstream', `http://127.0.0.1:${target.port}${path}`];
+  using middle = await startTarget(executable('middle'), { program: programs.middle, args: base(last, '') });
+  const args = base(middle, '/join/x?');
+  using first = await startTarget(executable('first'), { program: programs.first, args });
+  const targets = { last, middle, first };
+  const exes = Object.values(targets).flatMap((target) => ['--exe', target.executable]);
+  using agent = await startAgent(exes, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.httpEndpoint });
+  await load(first, { shapes: ['one', 'seq', 'join', 'spawn'], count: 3_000, concurrency: 32 });
+  await pause(LATER_MS);
+  await agent.stop();
+  const spans = await collector.finish();
+  const byId = new Map(spans.map((span) => [span.spanId, span]));
+  const of = (name: keyof typeof programs, kind: number) =>
+    spans.filter((span) => span.kind === kind && span.resource['process.pid'] === targets[name].child.pid);
+  const wrong: string[] = [];
+  let edges = 0;
+  for (const [called, caller] of [
+    ['last', 'middle'],
+    ['middle', 'first'],
+  ] as const) {
+    const served = of(called, 2);
+    for (const span of served) {
+      const parent = byId.get(span.parentSpanId);
+      const query = span.attributes['url.query'];
+      const asked = `${span.attributes['url.path']}${query === undefined ? '' : `?${query}`}`;
+      const right =
+        parent?.kind === 3 &&
+        parent.resource['process.pid'] === targets[caller].child.pid &&
+        parent.traceId === span.traceId &&
+        String(parent.attributes['url.full']).endsWith(asked);
+      if (!right) wrong.push(`${called} ${asked} under ${parent?.name ?? span.parentSpanId}`);
+      edges++;
+    }
+    assert.equal(served.length, of(caller, 3).length);
+    assert.equal(new Set(served.map(({ parentSpanId }) => parentSpanId)).size, served.length);
+  }
+  assert.deepEqual(wrong.slice(0, 5), [], `${wrong.length} of ${edges}; ${agent.child.stderr.slice(-2000)}`);
+  assert.equal(new Set(spans.map(({ traceId }) => traceId)).size, of('first', 2).length);
+  t.diagnostic(`${edges} edges between services, all right`);
+});

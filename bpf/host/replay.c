@@ -1,6 +1,7 @@
 // Runs a script of system calls, probes and state changes through the kernel side compiled for the host.
 //   replay                     script on stdin, a command a line; records and counters on stdout
-//   replay --fuzz <n> <seed>   n random inputs, checked for what must always hold; --fuzz-streams: of HTTP/2
+//   replay --fuzz <n> <seed>   n random inputs, checked for what must always hold; --fuzz-streams: of HTTP/2;
+//                              --fuzz-messages: of sk_msg
 // Commands, numbers decimal, bytes in hex ("-" for none):
 //   target <tgid> <flags> <layout>                 task ids lie at the offsets of world.h
 //   thread <tgid> <tid> <task>
@@ -19,6 +20,7 @@
 #include "world.h"
 #include "fuzz.h"
 #include "fuzz_streams.h"
+#include "fuzz_messages.h"
 
 static void (*on_record)(const __u8 *record, __u64 size);
 static void host_record(const __u8 *record, __u64 size) { on_record(record, size); }
@@ -34,6 +36,8 @@ static void print_bytes(const char *before, const __u8 *record, __u64 size) {
 }
 
 static void print_record(const __u8 *record, __u64 size) { print_bytes("e ", record, size); }
+
+static void ignore_record(const __u8 *record, __u64 size) {}
 
 static void print_counters(void) {
   putchar('c');
@@ -353,7 +357,12 @@ int main(int count, char **arguments) {
     run_fuzz_streams(strtoull(arguments[2], 0, 10), strtoull(arguments[3], 0, 10));
     return 0;
   }
-  if (count > 1) fail("Usage: replay [--fuzz|--fuzz-streams <n> <seed>]");
+  if (count == 4 && !strcmp(arguments[1], "--fuzz-messages")) {
+    on_record = ignore_record;
+    run_fuzz_messages(strtoull(arguments[2], 0, 10), strtoull(arguments[3], 0, 10));
+    return 0;
+  }
+  if (count > 1) fail("Usage: replay [--fuzz|--fuzz-streams|--fuzz-messages <n> <seed>]");
   run_script();
   return 0;
 }

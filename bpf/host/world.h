@@ -89,7 +89,7 @@ static void reset_world(void) {
   host_loop_limit = ~0u;
   host_helper_failure = 0;
   memset(host_threads, 0, sizeof host_threads);
-  next_connection = next_call = 1;
+  next_connection = next_call = next_send = 1;
   sampler_root = sampler_parent_sampled = SAMPLER_ON;
   sampler_parent_unsampled = SAMPLER_OFF;
   sampler_ratio = 0;

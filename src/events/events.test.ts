@@ -95,6 +95,7 @@ test('a request, wherever it lies', () => {
         source: 'library',
         tls: true,
         resend: false,
+        ownContext: false,
         traceId0: 0x01020304,
         traceId1: 0x05060708,
         traceId2: 0x090a0b0c,

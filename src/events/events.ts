@@ -39,6 +39,8 @@ export interface RequestEvent extends EventHeader {
   readonly tls: boolean;
   /** Of a client: the call was written before, on a connection that failed. */
   readonly resend: boolean;
+  /** Of a client: the program gave it a context of another trace, which is the one here. */
+  readonly ownContext: boolean;
   readonly traceId0: number;
   readonly traceId1: number;
   readonly traceId2: number;
@@ -194,6 +196,7 @@ function readRequest(view: DataView, bytes: Buffer, at: number, addresses: Addre
     source: view.getUint8(at + Q.source) === EVENT_SOURCE.LIBRARY ? 'library' : 'socket',
     tls: (flags & EVENT_FLAG.TLS) !== 0,
     resend: (flags & EVENT_FLAG.RESEND) !== 0,
+    ownContext: (flags & EVENT_FLAG.OWN_CONTEXT) !== 0,
     traceId0: view.getInt32(at + Q.traceId, false),
     traceId1: view.getInt32(at + Q.traceId + 4, false),
     traceId2: view.getInt32(at + Q.traceId + 8, false),

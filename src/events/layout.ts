@@ -48,6 +48,7 @@ export const EVENT_FLAG = {
   LOCAL: 64,
   CUT: 128,
   CHANNEL: 256,
+  OWN_CONTEXT: 512,
 } as const;
 
 /** enum orphan */

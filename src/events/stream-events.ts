@@ -15,6 +15,8 @@ export interface StreamEvent extends EventHeader, StreamFields {
   readonly tls: boolean;
   readonly exiting: boolean;
   readonly hasParent: boolean;
+  /** As in RequestEvent. */
+  readonly ownContext: boolean;
   /** Headers were left out for want of room. */
   readonly cut: boolean;
   /** Number of the socket below, 0 when unknown. */
@@ -65,6 +67,7 @@ export function readStream(
     tls: (flags & EVENT_FLAG.TLS) !== 0,
     exiting: (flags & EVENT_FLAG.EXITING) !== 0,
     hasParent: (flags & EVENT_FLAG.HAS_PARENT) !== 0,
+    ownContext: (flags & EVENT_FLAG.OWN_CONTEXT) !== 0,
     cut: (flags & EVENT_FLAG.CUT) !== 0,
     socket: u64(view, at + S.socket),
     call: u64(view, at + S.call),

@@ -25,6 +25,7 @@ import {
 } from './features.ts';
 import { kernelIsAtLeast, OLDEST_KERNEL } from './kernel-version.ts';
 import { ERRNO } from './libc.ts';
+import { type PropagationNeed, propagationNeeds } from './propagation-checks.ts';
 
 /** `ok`: as it should be; `reduced`: tracing works with less or dearer; `fatal`: tracing can't work. */
 export type Verdict = 'ok' | 'reduced' | 'fatal';
@@ -66,6 +67,7 @@ export function checkMachine(): Check[] {
     ),
     perfEventCheck(multi.ok, probePerfUprobe()),
     ...(btf.value ? btfChecks(btf.value) : []),
+    ...propagationNeeds().map(propagationCheck),
     lockdownCheck(readLockdown()),
     pidNamespaceCheck(probePidNamespace()),
     memoryLockCheck(readMemoryLockLimit()),
@@ -115,7 +117,8 @@ export function architectureCheck(found: string): Check {
 
 export function capabilityChecks(effective: bigint, multiLink = kernelIsAtLeast('6.6')): Check[] {
   const missing = missingCapabilities(effective, multiLink);
-  return (Object.keys(CAPABILITIES) as CapabilityName[]).map((name) => {
+  const names = (Object.keys(CAPABILITIES) as CapabilityName[]).filter((name) => name !== 'CAP_NET_ADMIN');
+  return names.map((name) => {
     const has = hasCapability(effective, name);
     const verdict = missing.includes(name) ? 'fatal' : 'ok';
     const found = has ? 'yes' : verdict === 'ok' ? 'no, not needed' : 'no';
@@ -127,6 +130,12 @@ export function capabilityChecks(effective: bigint, multiLink = kernelIsAtLeast(
       `Needed to ${CAPABILITIES[name].use}; run as root or grant it`,
     );
   });
+}
+
+/** Of all that the agent does, only calls' trace context needs these. */
+export function propagationCheck({ id, title, ok, found }: PropagationNeed): Check {
+  const meaning = 'Needed to write trace context into plaintext requests; all else works without';
+  return check(id, `${title} (trace context in calls)`, ok ? 'ok' : 'reduced', found, meaning);
 }
 
 function btfCheck(btf: Attempt<Btf | undefined>): Check {

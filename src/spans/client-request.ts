@@ -10,15 +10,15 @@ import type { Scope, TracedProcess } from './span.ts';
 export interface OpenRequest extends ClientFacts, Caller {
   readonly process: TracedProcess;
   readonly scope: Scope;
-  readonly traceId0: number;
-  readonly traceId1: number;
-  readonly traceId2: number;
-  readonly traceId3: number;
+  traceId0: number;
+  traceId1: number;
+  traceId2: number;
+  traceId3: number;
   spanId0: number;
   spanId1: number;
-  readonly parentId0: number;
-  readonly parentId1: number;
-  readonly traceFlags: number;
+  parentId0: number;
+  parentId1: number;
+  traceFlags: number;
   startNs: number;
   /** That carries it; 0 when it was not written yet. */
   connection: number;
@@ -74,6 +74,17 @@ export function openRequest(
     version: undefined,
     requestHeaders: undefined,
   };
+}
+
+/** The program has given this request a context of another trace. */
+export function takePart(open: OpenRequest, event: RequestEvent): void {
+  open.traceId0 = event.traceId0;
+  open.traceId1 = event.traceId1;
+  open.traceId2 = event.traceId2;
+  open.traceId3 = event.traceId3;
+  open.parentId0 = event.parentId0;
+  open.parentId1 = event.parentId1;
+  open.traceFlags = event.traceFlags;
 }
 
 /** hyper's encoder writes 1.1 unless the caller sets 1.0 on its request, which a record without a head hides. */

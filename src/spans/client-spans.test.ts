@@ -53,6 +53,18 @@ test('a call, its request and its response are a span', () => {
   assert.deepEqual({ ...client.losses }, NO_LOSSES);
 });
 
+test("a request with a context of its program's own takes part in that trace", () => {
+  const { client, spans } = startClient();
+  const own = { traceId0: 21, traceId1: 22, traceId2: 23, traceId3: 24, parentId0: 27, parentId1: 28 };
+  client.call(call());
+  client.request(written({ ...own, ownContext: true }));
+  client.response(response(200));
+  const [span] = spans;
+  assert(span);
+  assert.deepEqual([span.traceId0, span.traceId1, span.traceId2, span.traceId3], [21, 22, 23, 24]);
+  assert.deepEqual([span.spanId0, span.spanId1, span.parentId0, span.parentId1], [5, 6, 27, 28]);
+});
+
 test('under TLS the response may tell the peer', () => {
   const { client, spans } = startClient();
   client.call(call({ scheme: 2, authority: 'stock.example' }));

@@ -12,7 +12,7 @@ import {
   PROCESS_EXIT,
   RESPONSE_NOT_SEEN,
 } from './client-end.ts';
-import { isCut, type OpenRequest, openRequest, writtenOn } from './client-request.ts';
+import { isCut, type OpenRequest, openRequest, takePart, writtenOn } from './client-request.ts';
 import { callTarget, defaultPort, serverOf, wireTarget } from './client-url.ts';
 import type { WallClock } from './clock.ts';
 import { keyOf, MAX_UNANSWERED, OpenTable } from './open-table.ts';
@@ -301,6 +301,7 @@ export class ClientSpans {
       open.startNs = event.startNs;
       open.resends++;
     }
+    if (event.ownContext) takePart(open, event);
     if (head) {
       open.method ??= head.method;
       if (open.cut && head.target.startsWith('/')) {

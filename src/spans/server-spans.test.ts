@@ -41,6 +41,7 @@ const request = (more: Partial<RequestEvent> = {}): RequestEvent => ({
   source: 'socket',
   tls: false,
   resend: false,
+  ownContext: false,
   traceId0: 1,
   traceId1: 2,
   traceId2: 3,

@@ -58,7 +58,7 @@ export function openStream(
   head: RequestHead,
   call: OpenRequest | undefined,
 ): OpenStream {
-  const ids = call ?? event;
+  const ids = event.ownContext ? event : (call ?? event);
   return {
     connection: place.connection,
     id: event.sequence,

@@ -271,3 +271,35 @@ test('without the flag, and of another process, nothing is written', () => {
   const other = fresh('target 2 65792 0', 'thread 2 20 0', message(get()));
   assert.equal(other.messages[0], get());
 });
+
+const OWN_IDS = { trace: '0af7651916cd43dd8448eb211c80319c', parent: 'b7ad6b7169203331' };
+const ownHeader = (flags: string) => `traceparent: 00-${OWN_IDS.trace}-${OWN_IDS.parent}-${flags}\r\n`;
+
+/** Trace, parent and whether it is the program's own, of the one CLIENT request. */
+function context(result: Replayed) {
+  const [event] = result.records.flatMap((record) =>
+    record.kind === 'client-request' ? [record.event] : [],
+  );
+  assert(event);
+  const [trace] = spanIds(result)[0]?.split(':') ?? [];
+  return { trace, parent: `${word(event.parentId0)}${word(event.parentId1)}`, own: event.ownContext };
+}
+
+test("a context of the program's own is the CLIENT span's, when it is sampled and of another trace", () => {
+  const text = get('/', ownHeader('01'));
+  assert.deepEqual(context(fresh(...sent(text))), { ...OWN_IDS, own: true });
+  const linked = [connect(100), ...encoded, ...sent(text, { socket: 100 })];
+  assert.deepEqual(context(start(WITH_CALLS, ...linked)), { ...OWN_IDS, own: true });
+  const unsampled = context(fresh(...sent(get('/', ownHeader('00')))));
+  assert.deepEqual([unsampled.own, unsampled.parent], [false, '0'.repeat(16)]);
+});
+
+test('a forwarded context of the same trace leaves the parent as it is', () => {
+  const served = recv(get('/served', ownHeader('01')), { socket: 9, flags: 0x40 });
+  const forwarded = get('/', ownHeader('01'));
+  const result = start(WITH_CALLS, served, connect(100), ...encoded, ...sent(forwarded, { socket: 100 }));
+  const server = result.records.find((record) => record.kind === 'request');
+  assert(server?.kind === 'request');
+  const parent = `${word(server.event.spanId0)}${word(server.event.spanId1)}`;
+  assert.deepEqual(context(result), { trace: OWN_IDS.trace, parent, own: false });
+});

@@ -73,6 +73,7 @@ export const written = (more: Partial<RequestEvent> = {}): RequestEvent => ({
   source: 'socket',
   tls: false,
   resend: false,
+  ownContext: false,
   hasParent: true,
   peerAddress: '10.0.0.9',
   peerPort: 8080,

@@ -47,6 +47,7 @@ const EVENT: StreamEvent = {
   tls: false,
   exiting: false,
   hasParent: false,
+  ownContext: false,
   cut: false,
   socket: 0,
   call: 0,
