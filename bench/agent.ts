@@ -22,15 +22,24 @@ export class Agent implements Disposable {
     this.#child = child;
   }
 
-  static async start(places: Places, flags: readonly string[]): Promise<Agent> {
-    const child = new Child(process.execPath, [places.agent, 'run', '--status', 'off', ...flags], {
-      cpu: places.agentCpu,
-      env: {
-        OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${places.sinkPort}`,
-        OTEL_BSP_SCHEDULE_DELAY: SCHEDULE_DELAY_MS,
-        XDG_CACHE_HOME: places.cache,
+  static async start(
+    places: Places,
+    flags: readonly string[],
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Agent> {
+    const child = new Child(
+      process.execPath,
+      [places.agent, 'run', '--status', 'off', '--trace-instrumented', ...flags],
+      {
+        cpu: places.agentCpu,
+        env: {
+          OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${places.sinkPort}`,
+          OTEL_BSP_SCHEDULE_DELAY: SCHEDULE_DELAY_MS,
+          XDG_CACHE_HOME: places.cache,
+          ...more,
+        },
       },
-    });
+    );
     const agent = new Agent(child);
     try {
       await child.waitFor(/\bready\b/);

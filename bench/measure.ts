@@ -38,11 +38,16 @@ export interface Setting {
 
 const QUIET_MS = 700;
 
-/** `flags`: those of an agent that runs meanwhile. */
-export async function measure(setting: Setting, server: Server, flags?: readonly string[]): Promise<Sample> {
+/** `flags` and `env`: those of an agent that runs meanwhile. */
+export async function measure(
+  setting: Setting,
+  server: Server,
+  flags?: readonly string[],
+  env?: Readonly<Record<string, string>>,
+): Promise<Sample> {
   const { places, sink, load } = setting;
   const spansEach = server.downstream ? 2 : 1;
-  using agent = flags && (await Agent.start(places, flags));
+  using agent = flags && (await Agent.start(places, flags, env));
   const restMb = agent?.memory.residentMb ?? 0;
   const spansBefore = await sink.spans();
   using generator = startLoad(places, server, load);

@@ -38,7 +38,8 @@ const COMPARISONS: readonly Comparison[] = [
 ];
 const CALLS: readonly Comparison[] = [
   { name: 'callAgain', with: 'call', bar: undefined },
-  { name: 'callAgent', with: 'call', bar: '6' },
+  { name: 'callAgent', with: 'call', bar: '9' },
+  { name: 'callAgentAlone', with: 'call', bar: '6' },
   { name: 'callByHand', with: 'call', bar: undefined },
   { name: 'callTower', with: 'call', bar: undefined },
 ];
@@ -48,7 +49,8 @@ const RPC: readonly Comparison[] = [
   { name: 'rpcAgent', with: 'rpc', bar: '5' },
   { name: 'rpcByHand', with: 'rpc', bar: undefined },
   { name: 'rpcCallAgain', with: 'rpcCall', bar: undefined },
-  { name: 'rpcCallAgent', with: 'rpcCall', bar: '7' },
+  { name: 'rpcCallAgent', with: 'rpcCall', bar: '10' },
+  { name: 'rpcCallAgentAlone', with: 'rpcCall', bar: '7' },
   { name: 'rpcCallByHand', with: 'rpcCall', bar: undefined },
 ];
 

@@ -21,7 +21,8 @@ export const VARIANTS = {
   axumTracing: 'axum 0.8 + axum-tracing-opentelemetry',
   call: 'axum 0.8 that calls with reqwest 0.12',
   callAgain: 'axum 0.8 that calls with reqwest 0.12, again',
-  callAgent: 'axum 0.8 that calls + agent, route, exact parents',
+  callAgent: 'axum 0.8 that calls + agent, route, exact parents, trace context in calls',
+  callAgentAlone: 'axum 0.8 that calls + agent, route, exact parents, OTEL_PROPAGATORS=none',
   callByHand: 'axum 0.8 that calls + a tower layer and a client span by hand on the SDK',
   callTower: 'axum 0.8 that calls + opentelemetry-instrumentation-tower and a client span by hand',
   rpc: 'tonic 0.14 server',
@@ -30,7 +31,8 @@ export const VARIANTS = {
   rpcByHand: 'tonic 0.14 server + a tower layer by hand on the SDK',
   rpcCall: 'tonic 0.14 client',
   rpcCallAgain: 'tonic 0.14 client, again',
-  rpcCallAgent: 'tonic 0.14 client + agent',
+  rpcCallAgent: 'tonic 0.14 client + agent, trace context in calls',
+  rpcCallAgentAlone: 'tonic 0.14 client + agent, OTEL_PROPAGATORS=none',
   rpcCallByHand: 'tonic 0.14 client + a tower layer by hand on the SDK',
 } as const;
 
@@ -41,6 +43,8 @@ interface Step {
   readonly name: VariantName;
   /** Flags of the agent beside, given the pids of the target and of a program that nobody talks to. */
   readonly flags?: (target: string, idle: string) => readonly string[];
+  /** Of that agent. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Steps of a group run on one process, so that nothing but the agent differs between them. */
@@ -56,6 +60,7 @@ export interface Sinks {
   readonly keeping: Sink;
 }
 
+const ALONE = { OTEL_PROPAGATORS: 'none' };
 const traced = (target: string) => ['--pid', target];
 const sampled = (share: string) => (target: string) => [
   ...['--pid', target],
@@ -109,7 +114,12 @@ const GROUPS: readonly Group[] = [
   sdk('axumTracing', 'axum-tracing'),
   {
     start: ({ places }) => Server.caller(places, 'bare'),
-    steps: [{ name: 'call' }, { name: 'callAgent', flags: traced }, { name: 'callAgain' }],
+    steps: [
+      { name: 'call' },
+      { name: 'callAgent', flags: traced },
+      { name: 'callAgentAlone', flags: traced, env: ALONE },
+      { name: 'callAgain' },
+    ],
     calls: true,
   },
   callerSdk('callByHand', 'by-hand'),
@@ -119,6 +129,7 @@ const GROUPS: readonly Group[] = [
   rpc(Server.rpcCaller, 'bare', [
     { name: 'rpcCall' },
     { name: 'rpcCallAgent', flags: traced },
+    { name: 'rpcCallAgentAlone', flags: traced, env: ALONE },
     { name: 'rpcCallAgain' },
   ]),
   rpc(Server.rpcCaller, 'by-hand', [{ name: 'rpcCallByHand' }]),
@@ -138,8 +149,8 @@ export async function runRound(
     const sink = group.calls ? sinks.keeping : sinks.counting;
     const setting = { places: { ...places, sinkPort: sink.port }, load, sink };
     using server = await group.start(setting);
-    for (const { name, flags } of forwards ? group.steps : group.steps.toReversed()) {
-      const sample = await measure(setting, server, flags?.(`${server.pid}`, `${idle.pid}`));
+    for (const { name, flags, env } of forwards ? group.steps : group.steps.toReversed()) {
+      const sample = await measure(setting, server, flags?.(`${server.pid}`, `${idle.pid}`), env);
       round[name] = sample;
       say(
         `${VARIANTS[name]}: ${sample.targetCpu.toFixed(2)} µs, ${Math.round(sample.requestsPerSecond)} requests/s`,

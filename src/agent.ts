@@ -168,12 +168,7 @@ class Agent implements AsyncDisposable {
     this.#tracing = new Tracing(config);
     if (!this.#tracing.socketTier) this.#log.warn(NO_SOCKET_TIER);
     this.#reportInjection();
-    this.#programs = new Programs(
-      this.#tracing,
-      config.tier,
-      this.#log,
-      Object.values(config.captureHeaders).flat(),
-    );
+    this.#programs = new Programs(this.#tracing, config, this.#log);
     this.#processes = new Processes({
       tracing: this.#tracing,
       programs: this.#programs,

@@ -57,6 +57,7 @@ test('defaults', () => {
     rpcOptIn: undefined,
     targets: { exe: [], pid: [] },
     tier: 'auto',
+    traceInstrumented: false,
   });
 });
 
@@ -334,6 +335,8 @@ test('flags beat the environment', () => {
   assert.deepEqual(config.exporters, ['console']);
   assert.equal(config.serviceName, 'flag');
   assert.equal(config.tier, 'socket');
+  assert.equal(readConfig({}, { traceInstrumented: true }).config.traceInstrumented, true);
+  assert.equal(readConfig({ OTEL_RUST_AUTO_TRACE_INSTRUMENTED: 'true' }).config.traceInstrumented, true);
 });
 
 test('a bad flag is an error', () => {

@@ -40,6 +40,8 @@ export interface Config extends ExportSettings {
   readonly rpcOptIn: RpcOptIn | undefined;
   readonly targets: Targets;
   readonly tier: Tier;
+  /** Programs that export spans of their own are traced, too. */
+  readonly traceInstrumented: boolean;
 }
 
 export const PROPAGATORS = ['tracecontext', 'baggage', 'b3', 'b3multi'] as const;
@@ -66,6 +68,7 @@ export interface Flags {
   readonly exe?: readonly string[] | undefined;
   readonly pid?: readonly string[] | undefined;
   readonly tier?: string | undefined;
+  readonly traceInstrumented?: boolean | undefined;
   readonly endpoint?: string | undefined;
   readonly protocol?: string | undefined;
   readonly headers?: string | undefined;
@@ -115,6 +118,9 @@ export function readConfig(env: Env, flags: Flags = {}): ReadConfig {
     rpcOptIn: reader.read(reader.first(undefined, 'OTEL_SEMCONV_STABILITY_OPT_IN'), undefined, rpcOptIn),
     targets: readTargets(reader, flags),
     tier: reader.read(reader.first(flag('--tier', flags.tier), 'OTEL_RUST_AUTO_TIER'), 'auto', choice(TIERS)),
+    traceInstrumented:
+      flags.traceInstrumented === true ||
+      reader.read(reader.first(undefined, 'OTEL_RUST_AUTO_TRACE_INSTRUMENTED'), false, boolean),
   };
   return { config, warnings: reader.warnings };
 }

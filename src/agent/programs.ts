@@ -1,10 +1,12 @@
 import { analyze } from '../analysis/analyze.ts';
 import { UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { Config } from '../config.ts';
 import type { Link } from '../kernel/kernel.ts';
 import { QUERIES } from '../libraries/index.ts';
 import { MEMBER_QUERIES } from '../libraries/measured.ts';
-import { type Plan, PROGRAMS, type ProgramName, type Tier } from '../plan/plan.ts';
+import { ownExporter } from '../libraries/opentelemetry/opentelemetry.ts';
+import { type Plan, PROGRAMS, type ProgramName, type RecognisedLibrary, type Tier } from '../plan/plan.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
 import { cachedPlan } from './cached-plan.ts';
@@ -46,22 +48,25 @@ const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
 
+export type ProgramsConfig = Pick<Config, 'tier' | 'traceInstrumented' | 'captureHeaders'>;
+
 /** Binaries by identity of the file: each is analysed and probed once, whatever number of processes run it. */
 export class Programs implements Disposable {
   readonly #tracing: Tracing;
   readonly #tier: Tier;
+  readonly #traceInstrumented: boolean;
   readonly #log: Log;
   readonly #captured: readonly string[];
   readonly #byFile = new Map<string, Promise<Attached>>();
   readonly #ready = new Map<string, Attached>();
   #nextLayout = 0;
 
-  /** `captured`: names of headers that are wanted as attributes, of any side. */
-  constructor(tracing: Tracing, tier: Tier, log: Log, captured: readonly string[]) {
+  constructor(tracing: Tracing, config: ProgramsConfig, log: Log) {
     this.#tracing = tracing;
-    this.#tier = tier;
+    this.#tier = config.tier;
+    this.#traceInstrumented = config.traceInstrumented;
     this.#log = log;
-    this.#captured = captured;
+    this.#captured = Object.values(config.captureHeaders).flat();
   }
 
   /** Already analysed and attached? Then without waiting. */
@@ -153,6 +158,8 @@ export class Programs implements Disposable {
     if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
     const plan = await cachedPlan(analysis, this.#tier);
+    const own = this.#traceInstrumented ? undefined : ownExporter(plan.libraries);
+    if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);
     if (reason !== undefined) throw new UserError(`Cannot trace ${name}: ${reason}; it holds ${holds(plan)}`);
     const layoutIndex = this.#nextLayout++;
@@ -229,6 +236,11 @@ function httpSource(plan: Plan): { readonly reason: string | undefined } {
 function holds({ libraries }: Plan): string {
   const names = libraries.map(({ name, version }) => (version ? `${name} ${version}` : name));
   return names.length > 0 ? names.join(', ') : 'no library that is known beside std';
+}
+
+function instrumentsItself({ name, version }: RecognisedLibrary): string {
+  const library = version ? `${name} ${version}` : name;
+  return `it exports spans of its own (${library}), which its calls would have twice; --trace-instrumented traces it all the same`;
 }
 
 function describe(plan: Plan): string {

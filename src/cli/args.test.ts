@@ -22,6 +22,7 @@ test('run is the default command', () => {
 test('every run flag arrives', () => {
   const flags = runFlags(
     ...['--exe', '/bin/a', '--exe=./b*', '--pid', '1', '--pid', '4194304', '--tier', 'library'],
+    '--trace-instrumented',
     ...[
       '--exporter',
       'otlp,console',
@@ -48,6 +49,7 @@ test('every run flag arrives', () => {
     exe: ['/bin/a', './b*'],
     pid: ['1', '4194304'],
     tier: 'library',
+    traceInstrumented: true,
     exporter: 'otlp,console',
     endpoint: 'http://h:4318',
     protocol: 'grpc',

@@ -115,6 +115,7 @@ function runFlags(values: Values, command: readonly string[]): RunFlags {
     exe: list('exe'),
     pid: list('pid'),
     tier: text('tier'),
+    traceInstrumented: values['trace-instrumented'] as true | undefined,
     exporter: text('exporter'),
     endpoint: text('endpoint'),
     protocol: text('protocol'),

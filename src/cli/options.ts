@@ -34,6 +34,10 @@ const RUN: OptionTable = {
     help: 'where requests are observed: system calls, library functions, or the cheaper sure one',
     environment: 'OTEL_RUST_AUTO_TIER',
   },
+  'trace-instrumented': {
+    help: 'trace programs that export spans with an OpenTelemetry SDK of their own, too',
+    environment: 'OTEL_RUST_AUTO_TRACE_INSTRUMENTED',
+  },
   exporter: {
     value: 'otlp|console|none',
     help: 'where spans go; a comma-separated list for several',

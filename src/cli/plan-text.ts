@@ -1,3 +1,4 @@
+import { ownExporter } from '../libraries/opentelemetry/opentelemetry.ts';
 import type { Datum, Plan, ProbeSite, SourceChoice } from '../plan/plan.ts';
 
 /** A plan for a person: what spans will hold, then the sites, the layouts, and what is missing and why. */
@@ -5,6 +6,7 @@ export function planText(file: string, plan: Plan, problems: readonly string[]):
   const lines = [
     file,
     ...plan.sources.map((choice) => `  ${LABELS[choice.datum]}: ${choiceText(choice)}`),
+    ...ownExporterLines(plan),
     ...section('Libraries', libraryLines(plan)),
     ...section(`Probe sites: ${plan.probes.length}`, probeSection(plan.probes)),
     ...section('Layouts', layoutLines(plan)),
@@ -15,6 +17,12 @@ export function planText(file: string, plan: Plan, problems: readonly string[]):
     ...problems.map((problem) => `warning: ${problem}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function ownExporterLines({ libraries }: Plan): readonly string[] {
+  const own = ownExporter(libraries);
+  const how = own && `${own.name} ${own.version ?? '(version unknown)'}`;
+  return own ? [`  exports spans of its own (${how}): left alone without --trace-instrumented`] : [];
 }
 
 /** What a user calls the data of a span. */

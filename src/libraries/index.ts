@@ -6,6 +6,7 @@ import { hyperClient } from './hyper/client.ts';
 import { hyper } from './hyper/hyper.ts';
 import { type Hook, type Library, recognisedCrate } from './library.ts';
 import { NETWORK_QUERIES } from './network.ts';
+import { OTLP_CRATE, openTelemetry } from './opentelemetry/opentelemetry.ts';
 import { reqwest } from './reqwest/reqwest.ts';
 import { std } from './std/std.ts';
 import { tls, tlsServers } from './tls/tls.ts';
@@ -13,7 +14,10 @@ import { tokio } from './tokio/tokio.ts';
 import { tonic } from './tonic/tonic.ts';
 
 /** Libraries with hooks, layouts or evidence of their own. Adding one adds it here. */
-export const LIBRARIES: readonly Library[] = [hyper, hyperClient, h2, tonic, reqwest, axum, tokio, std, tls];
+export const LIBRARIES: readonly Library[] = [
+  ...[hyper, hyperClient, h2, tonic, reqwest, axum, tokio, std, tls],
+  openTelemetry,
+];
 
 /** Everything the plan wants to know of a binary's symbol tables. */
 export const QUERIES: readonly SymbolQuery[] = [
@@ -69,16 +73,21 @@ const NAMED = new Set([
   'warp',
 ]);
 
+/** Names with `_` come from symbols. */
+const isOwnExporter = (name: string): boolean => name.replaceAll('_', '-') === OTLP_CRATE;
+
 /** Known libraries the binary holds: from crate paths, else from symbols. Sorted by name, then version. */
 export function recognise(facts: BinaryFacts): readonly RecognisedLibrary[] {
-  const crates = facts.crates.filter(({ name }) => NAMED.has(name)).map(recognisedCrate);
+  const crates = facts.crates
+    .filter(({ name }) => NAMED.has(name) || isOwnExporter(name))
+    .map(recognisedCrate);
   const symbols = [...hookLibraries(facts), ...tlsLibraries(facts)];
   const unnamed = symbols.filter(({ name }) => !crates.some((crate) => crate.name === name));
   return [...crates, ...unnamed].sort((a, b) => compare(a.name, b.name) || compare(a.version, b.version));
 }
 
 function hookLibraries(facts: BinaryFacts): readonly RecognisedLibrary[] {
-  return [hyper, h2, tonic, reqwest, axum, tokio].flatMap(({ name, queries }) => {
+  return [hyper, h2, tonic, reqwest, axum, tokio, openTelemetry].flatMap(({ name, queries }) => {
     const answers = queries.filter(({ id }) => id !== 'hyper.runtime');
     const found = answers.flatMap(
       ({ id }) => facts.functions[id]?.[0] ?? facts.tlsVariables[id]?.[0] ?? [],
