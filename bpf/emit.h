@@ -39,8 +39,8 @@ static __always_inline int sample(__u32 how, const __u8 *trace_id) {
 
 // Of a request, from its head: `ids` are trace, span and parent id, next to each other. 0 when the sampler leaves it
 // out.
-static __always_inline int start_trace(struct event_header *header, __u8 *ids, __u8 *flags, const struct head *h) {
-  int has_parent = extract_traceparent && h->parents == 1;
+static __always_inline int start_trace(struct event_header *header, __u8 *ids, __u8 *flags, struct head *h) {
+  int has_parent = (extract_traceparent && h->parents == 1) || takes_b3(h);
   __u32 how = sampler_root;
   if (has_parent) {
     __builtin_memcpy(ids, h->ids, 16);

@@ -179,7 +179,9 @@ static long copy_field(__u32 index, struct field_copy *f) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
-  if (put_value(s, FIELD_CUSTOM, name_size, value, size) && name_size == TRACEPARENT_SIZE) notice_traceparent(s, name);
+  if (!put_value(s, FIELD_CUSTOM, name_size, value, size)) return 0;
+  if (name_size == TRACEPARENT_SIZE) notice_traceparent(s, name);
+  if (extract_b3) b3_field(s, name, name_size);
   return 0;
 }
 

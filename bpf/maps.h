@@ -363,6 +363,7 @@ const volatile __u32 sampler_parent_sampled = SAMPLER_ON;
 const volatile __u32 sampler_parent_unsampled = SAMPLER_OFF;
 const volatile __u64 sampler_ratio = 0; // of the last 8 bytes of the trace id, upper 63 bits: sampled below
 const volatile __u32 extract_traceparent = 1;
+const volatile __u32 extract_b3 = 0; // EXTRACT_B3_…
 const volatile __u32 capture_response_heads = 0;
 const volatile __u32 capture_client_heads = 0;
 const volatile __u32 has_preempt_guard = 0;

@@ -33,6 +33,10 @@ struct head {
   __u8 has_length;
   __u8 response;
   __u16 status;
+  __u32 b3_ids[6]; // as `ids`, of B3's headers
+  __u8 b3_flags;
+  __u8 b3; // enum b3_part: which of them came and are valid
+  __u8 unused[6];
 };
 
 struct scan {
@@ -260,6 +264,8 @@ static __always_inline void parse_transfer_encoding(struct scratch *s, __u32 at,
   ((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |                   \
    (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 
+int b3_line(struct scratch *s, __u32 end);
+
 static __always_inline void header_line(struct scratch *s, __u32 end) {
   __u64 name = load8(s->data, s->scan.line) | LOWER;
   __u64 next = load8(s->data, s->scan.line + 8) | LOWER;
@@ -273,6 +279,8 @@ static __always_inline void header_line(struct scratch *s, __u32 end) {
   } else if (name == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r')) {
     if ((next & 0xffffffff) == ('e' | 'n' << 8 | 't' << 16 | (__u64)':' << 24))
       parse_traceparent(s, s->scan.line + 12, end);
+  } else if ((__u8)name == 'x' || (__u8)name == 'b') {
+    b3_line(s, end);
   }
 }
 

@@ -283,6 +283,7 @@ static void set_command(void) {
   SETTABLE(sampler_parent_unsampled)
   SETTABLE(sampler_ratio)
   SETTABLE(extract_traceparent)
+  SETTABLE(extract_b3)
   SETTABLE(capture_response_heads)
   SETTABLE(capture_client_heads)
   SETTABLE(host_ring_room)

@@ -23,6 +23,8 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
     sampler_parent_unsampled: parentBased ? SAMPLER.OFF : root,
     sampler_ratio: BigInt(Math.round(ratio * 2 ** 53)) << 10n, // of 2^63
     extract_traceparent: config.propagators.includes('tracecontext') ? 1 : 0,
+    extract_b3:
+      (config.propagators.includes('b3') ? 1 : 0) | (config.propagators.includes('b3multi') ? 2 : 0),
     capture_response_heads: serverResponse.length > 0 ? 1 : 0,
     capture_client_heads: clientRequest.length + clientResponse.length > 0 ? 1 : 0,
     has_preempt_guard: 1, // a kernel without it loads the call as `r0 = 0`

@@ -296,6 +296,23 @@ test('a parent from the headers', () => {
   assert.deepEqual([event.hasParent, event.traceFlags, event.headers.length], [true, 1, 3]);
   assert.notEqual(event.spanId0 | event.spanId1, 0);
 });
+test('B3 from the headers, single and multi', () => {
+  const ids = ['0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331'] as const;
+  const single = [['b3', `${ids.join('-')}-1`]] as const;
+  const multi = [
+    ['x-b3-traceid', ids[0]],
+    ['x-b3-spanid', ids[1]],
+    ['x-b3-sampled', '1'],
+  ] as const;
+  for (const headers of [single, multi]) {
+    const [event] = streams(['set extract_b3 3', ...asked([...headers])]);
+    assert.deepEqual(
+      [event?.hasParent, event?.traceId0, (event?.parentId0 ?? 0) >>> 0],
+      [true, 0x0af76519, 0xb7ad6b71],
+    );
+  }
+});
+
 check('a later version may have more', asked([['traceparent', `cc${PARENT.slice(2)}-01-more`]]), [
   `1/1 > traced ${GET_SEEN} traceparent=cc${PARENT.slice(2)}-01-more`,
 ]);
