@@ -31,15 +31,16 @@ function measureOne(path: string): OneResult {
 }
 
 export function foreignText(results: readonly ForeignResult[]): string {
-  const rows = results.map(({ name, fileMb, firstMs, secondMs, peakMb, sites }) => [
+  const rows = results.map(({ name, fileMb, firstMs, firstCpuMs, secondMs, peakMb, sites }) => [
     name,
     fileMb.toFixed(1),
     `${Math.round(firstMs)}`,
+    `${Math.round(firstCpuMs)}`,
     secondMs.toFixed(1),
     `${Math.round(peakMb)}`,
     `${sites}`,
   ]);
-  return table(['', 'MB', 'analysis, ms', 'from the cache, ms', 'memory, MB', 'sites'], rows);
+  return table(['', 'MB', 'analysis, ms', 'CPU, ms', 'from the cache, ms', 'memory, MB', 'sites'], rows);
 }
 
 const NOTES = `## Programs from elsewhere

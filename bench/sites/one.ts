@@ -1,15 +1,17 @@
 // Analyses one program in a process of its own, with an empty cache and again with what that left; prints JSON.
 import { statSync } from 'node:fs';
+import { cachedPlan } from '../../src/agent/cached-plan.ts';
 import { analyze } from '../../src/analysis/analyze.ts';
 import { UserError } from '../../src/base/errors.ts';
 import { QUERIES } from '../../src/libraries/index.ts';
 import { MEMBER_QUERIES } from '../../src/libraries/measured.ts';
-import { makePlan } from '../../src/plan/make-plan.ts';
 import type { SourceChoice } from '../../src/plan/plan.ts';
 
 export interface OneResult {
   readonly fileMb: number;
   readonly firstMs: number;
+  /** CPU time of the first: what it takes on a machine with nothing else to do. */
+  readonly firstCpuMs: number;
   readonly secondMs: number;
   /** Resident memory of the whole process at its highest. */
   readonly peakMb: number;
@@ -22,9 +24,9 @@ export interface OneResult {
 type Planned = Pick<OneResult, 'sites' | 'sources' | 'refused'>;
 
 async function plan(path: string, cacheDirectory: string): Promise<Planned> {
-  const { facts, readCode } = await analyze(path, QUERIES, { cacheDirectory, members: MEMBER_QUERIES });
+  const analysis = await analyze(path, QUERIES, { cacheDirectory, members: MEMBER_QUERIES });
   try {
-    const { probes, sources } = makePlan({ facts, readCode }, 'auto');
+    const { probes, sources } = await cachedPlan(analysis, 'auto');
     return { sites: probes.length, sources, refused: undefined };
   } catch (error) {
     if (error instanceof UserError) return { sites: 0, sources: [], refused: error.message };
@@ -32,10 +34,17 @@ async function plan(path: string, cacheDirectory: string): Promise<Planned> {
   }
 }
 
-async function timed<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly ms: number }> {
-  const start = performance.now();
+interface Timed<T> {
+  readonly value: T;
+  readonly ms: number;
+  readonly cpuMs: number;
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<Timed<T>> {
+  const [start, cpuStart] = [performance.now(), process.cpuUsage()];
   const value = await work();
-  return { value, ms: performance.now() - start };
+  const { user, system } = process.cpuUsage(cpuStart);
+  return { value, ms: performance.now() - start, cpuMs: (user + system) / 1000 };
 }
 
 const [path = '', cacheDirectory = ''] = process.argv.slice(2);
@@ -44,6 +53,7 @@ const second = await timed(() => plan(path, cacheDirectory));
 const result: OneResult = {
   fileMb: statSync(path).size / 1e6,
   firstMs: first.ms,
+  firstCpuMs: first.cpuMs,
   secondMs: second.ms,
   peakMb: (process.resourceUsage().maxRSS * 1024) / 1e6,
   ...first.value,

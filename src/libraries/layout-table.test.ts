@@ -58,3 +58,23 @@ test('no answer across compatible lines, or without a version where versions dif
     evidence: 'the same in all lib versions measured',
   });
 });
+
+test("members that the program's DWARF has go before the table, which gives the rest", () => {
+  const table = rows.map((one) => ({ ...one, other: one.offset + 1 }));
+  const both = (version: string, measured: Readonly<Record<string, number>>) =>
+    lookUp({
+      library: 'lib',
+      version,
+      rustc: '1.95.0',
+      rows: table,
+      pick: ({ offset, other }) => [offset, other],
+      measured,
+    });
+  assert.deepEqual(both('0.14.16', { offset: 100 }), {
+    value: [100, 25],
+    evidence: 'DWARF for 1 members, else lib 0.14.16, rustc 1.95.0',
+  });
+  assert.deepEqual(both('0.14.16', { offset: 100, other: 7 }), { value: [100, 7], evidence: 'DWARF' });
+  assert.deepEqual(both('9.0.0', { offset: 100, other: 7 }), { value: [100, 7], evidence: 'DWARF' });
+  assert.deepEqual(both('9.0.0', { offset: 100 }), { missing: 'the layout of lib 9.0.0 is not known' });
+});
