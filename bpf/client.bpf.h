@@ -278,7 +278,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   if (there || bpf_map_update_elem(&calls, &key, &c, BPF_NOEXIST)) take_over(process, &key, there, before, &c);
 }
 
-static __always_inline void client_call(struct pt_regs *ctx, int channel) {
+static __always_inline void client_call(struct pt_regs *ctx, __u64 request, int channel) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
@@ -286,7 +286,7 @@ static __always_inline void client_call(struct pt_regs *ctx, int channel) {
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
-  begin_call(s, target, layout, process, channel ? ctx->dx : ctx->si - offset_of(ctx), channel);
+  begin_call(s, target, layout, process, request, channel);
   scratch_give(s);
 }
 
@@ -369,15 +369,17 @@ static __always_inline void not_followed(const struct target *target, const stru
   if (l) l->open = 0;
 }
 
-static __always_inline void client_encode(struct pt_regs *ctx) {
+// `written`: what calls the encoder, which is inlined there. It is given the head itself, and nothing names its connection.
+static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
   struct binary_layout *l = layout_of(ctx);
   if (!l) return;
   struct library_key key = {.process = process};
-  __u64 head = 0, entries = 0, path = 0;
-  if (read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer) ||
+  __u64 head = ctx->si, entries = 0, path = 0;
+  if ((!written &&
+       read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer)) ||
       bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
       bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path))) {
     count(COUNTER_READ_FAILED);
@@ -407,7 +409,7 @@ static __always_inline void client_encode(struct pt_regs *ctx) {
     leave_pending(process, task, &copy, late ? PENDING_SHARED : PENDING_UNKNOWN);
     return;
   }
-  int library = target->flags & TARGET_CLIENT_LIBRARY &&
+  int library = !written && target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
   if (library) {
     library_client_request(&key, &copy, task);
@@ -675,11 +677,13 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   }
 
 GUARDED(tokio_task_new, task_new(ctx))
-GUARDED(hyper_client_call, client_call(ctx, 0))
-GUARDED(tonic_call, client_call(ctx, 1))
+GUARDED(hyper_client_call, client_call(ctx, ctx->si - offset_of(ctx), 0))
+GUARDED(hyper_client_call_at, client_call(ctx, register_of(ctx) - (__s16)offset_of(ctx), 0))
+GUARDED(tonic_call, client_call(ctx, ctx->dx, 1))
 GUARDED(tonic_drop, channel_drop(ctx))
 GUARDED(hyper_client_send, client_send(ctx))
-GUARDED(hyper_client_encode, client_encode(ctx))
+GUARDED(hyper_client_encode, client_encode(ctx, 0))
+GUARDED(hyper_client_write_head, client_encode(ctx, 1))
 GUARDED(hyper_client_parse, client_parse(ctx))
 GUARDED(hyper_client_drop, client_drop(ctx))
 GUARDED(reqwest_error, client_error())

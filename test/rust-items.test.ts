@@ -16,6 +16,8 @@ const SOURCE = `
 /// fn not_this() {}
 pub(crate) fn plain<T: Into<[u8; 4]>>(x: T) -> [u8; 4] { x.into() }
 
+struct Holder<T> { marker: PhantomData<fn(T)> }
+
 impl<'a, B> Reader<'a, B>
 where
     B: AsRef<[u8]>,
@@ -51,9 +53,9 @@ test('functions, their lines and whose they are', () => {
   const found = functionsOf(SOURCE).map(({ name, first, last }) => `${name} ${first} ${last}`);
   assert.deepEqual(found, [
     'plain 3 3',
-    'Reader::read 10 18',
-    'Reader::read::inner 13 15',
-    '<Server as Transaction>::parse 23 25',
-    'Body::given 28 29',
+    'Reader::read 12 20',
+    'Reader::read::inner 15 17',
+    '<Server as Transaction>::parse 25 27',
+    'Body::given 30 31',
   ]);
 });

@@ -29,13 +29,18 @@ const MORE_FUNCTIONS: readonly TrueFunction[] = [
     pattern: /^<?tokio::runtime::task::(?:id::)?Id>?::next$/,
   },
   {
+    id: 'hyper.write_head',
+    contains: ['hyper', 'proto', 'h1', 'conn', 'write_head'],
+    pattern: /^<?hyper::proto::h1::conn::Conn<.*>>?::write_head$/,
+  },
+  {
     id: 'reqwest.pending',
     contains: ['reqwest', 'async_impl', 'client', 'PendingRequest', 'poll'],
     pattern: /^<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll$/,
   },
 ];
 
-/** Hooks whose functions the plan chooses itself. */
+/** Hooks whose functions the plan chooses itself. `Conn::write_head` calls the encoder with the head it is given. */
 const CHOSEN: Readonly<Record<string, TrueHook>> = {
   'tokio.task_new': { functions: ['tokio.id_next'] },
   'reqwest.timeout': { functions: ['reqwest.pending'] },
@@ -43,6 +48,7 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
     functions: ['hyper.client.domain', 'hyper.client.request', 'hyper.client.call'],
     alternatives: true,
   },
+  'hyper.client.encode': { functions: ['hyper.client.encode', 'hyper.write_head'], alternatives: true },
   'hyper.client.drop': {
     functions: ['hyper.client.future', 'hyper.client.retry_future'],
     alternatives: true,

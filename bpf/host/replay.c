@@ -228,8 +228,10 @@ static program *program_named(const char *name) {
   if (!strcmp(name, #function)) return function;
   PROGRAM(tokio_task_new)
   PROGRAM(hyper_client_call)
+  PROGRAM(hyper_client_call_at)
   PROGRAM(hyper_client_send)
   PROGRAM(hyper_client_encode)
+  PROGRAM(hyper_client_write_head)
   PROGRAM(hyper_client_parse)
   PROGRAM(hyper_client_drop)
   PROGRAM(reqwest_error)

@@ -9,6 +9,7 @@ export function functionsOf(source) {
   let pending;
   let depth = 0;
   for (const { text, line } of tokens(source)) {
+    if (text === '(' && pending?.kind === 'fn' && pending.name === undefined) pending = undefined; // a type
     if (text === '(' || text === '[') depth += 1;
     else if (text === ')' || text === ']') depth -= 1;
     else if (text === ';' && depth === 0) pending = undefined;

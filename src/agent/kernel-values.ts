@@ -76,10 +76,13 @@ function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
   return flags;
 }
 
+const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'hyper_client_call_at');
+const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
+
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
 function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
-  const calls = has(plan, 'hyper_client_encode') || has(plan, 'tonic_call');
+  const calls = linksCalls(plan) || has(plan, 'tonic_call');
   const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
   let flags = 0;
   if (sockets) flags |= TARGET_FLAG.CLIENT_SOCKET;
@@ -110,7 +113,7 @@ function streamFlags(plan: Plan): number {
  */
 function writersAreCallers(plan: Plan): boolean {
   if (plan.missing.some(({ hook }) => hook.startsWith('hyper.client'))) return false;
-  if (has(plan, 'hyper_client_call', 'hyper_client_encode')) return true;
+  if (seesCalls(plan) && linksCalls(plan)) return true;
   return !plan.libraries.some(({ name }) => name === 'hyper');
 }
 
@@ -228,7 +231,8 @@ export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>
 /** Cookie of a uprobe: the layout, and what the site's plan says beside it. */
 export function probeCookie(layoutIndex: number, { register = 0, offset = 0 }: SiteData = {}): bigint {
   const above =
-    (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) | (BigInt(offset) << BigInt(COOKIE_OFFSET_SHIFT));
+    (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) |
+    (BigInt(offset & 0xffff) << BigInt(COOKIE_OFFSET_SHIFT));
   return above | BigInt(layoutIndex);
 }
 

@@ -84,6 +84,7 @@ export async function collectFacts(
     recovered: {
       problem: recovered.problem,
       threadWords: recovered.threadWords,
+      sites: recovered.sites,
       missing: recovered.missing,
     },
     members: await collectMembers(

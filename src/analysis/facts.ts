@@ -135,12 +135,24 @@ export interface BinaryFacts {
   readonly members: Readonly<Record<string, MemberFact>>;
 }
 
+/** A place in a function that has what another one, inlined there, would be given. */
+export interface SiteFact {
+  readonly function: FunctionFact;
+  /** From the function's entry, bytes; 0: any place of its first block that still has the register. */
+  readonly offset: number;
+  /** By number in x86 encodings: the one that leads to the datum, and how many bytes behind it that is. */
+  readonly register: number;
+  readonly displacement: number;
+}
+
 /** What was looked for without symbols; all empty where there are symbols. */
 export interface RecoveredFacts {
   /** Why the program can't be searched; undefined when it was, or has symbols. */
   readonly problem: string | undefined;
   /** By SymbolQuery.id. */
   readonly threadWords: Readonly<Record<string, readonly ThreadWord[]>>;
+  /** By SymbolQuery.id, where functions that have that name are inlined. */
+  readonly sites: Readonly<Record<string, readonly SiteFact[]>>;
   /** By SymbolQuery.id, why nothing was found. */
   readonly missing: Readonly<Record<string, string>>;
 }

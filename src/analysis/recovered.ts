@@ -4,7 +4,7 @@ import type { ElfFile } from '../elf/elf.ts';
 import type { Program } from '../recover/program.ts';
 import { readProgram } from '../recover/read-program.ts';
 import type { RecoveredFunction, RecoveredObject, Recovery, ThreadWord } from '../recover/recogniser.ts';
-import type { FunctionFact, ObjectFact, RecoveredFacts, SymbolQuery } from './facts.ts';
+import type { FunctionFact, ObjectFact, RecoveredFacts, SiteFact, SymbolQuery } from './facts.ts';
 
 /** Answers to queries, found without symbols. */
 export interface Recovered extends RecoveredFacts {
@@ -15,6 +15,7 @@ export interface Recovered extends RecoveredFacts {
 export const NOT_RECOVERED: Recovered = {
   problem: undefined,
   threadWords: {},
+  sites: {},
   missing: {},
   functions: {},
   objects: {},
@@ -42,6 +43,7 @@ interface Answers {
   readonly functions: Record<string, readonly FunctionFact[]>;
   readonly objects: Record<string, readonly ObjectFact[]>;
   readonly threadWords: Record<string, readonly ThreadWord[]>;
+  readonly sites: Record<string, readonly SiteFact[]>;
   readonly missing: Record<string, string>;
 }
 
@@ -51,7 +53,7 @@ async function answer(
   problems: string[],
   pause: () => Promise<void>,
 ): Promise<Recovered> {
-  const answers: Answers = { functions: {}, objects: {}, threadWords: {}, missing: {} };
+  const answers: Answers = { functions: {}, objects: {}, threadWords: {}, sites: {}, missing: {} };
   for (const { id, recovery } of queries) {
     if (!recovery) continue;
     try {
@@ -73,6 +75,10 @@ function find(program: Program, id: string, recovery: Recovery, answers: Answers
       const answer = recovery.find(program);
       if ('reason' in answer) return answer.reason;
       answers.functions[id] = sorted(answer.found).map(functionFact);
+      answers.sites[id] = (answer.sites ?? []).map((site) => ({
+        ...site,
+        function: functionFact(site.function),
+      }));
       return undefined;
     }
     case 'object': {

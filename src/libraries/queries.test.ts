@@ -7,9 +7,9 @@ const answering = (name: string) => QUERIES.filter(({ pattern }) => pattern.test
 test('demangled names as the compilers write them', () => {
   const server = '<hyper::proto::h1::role::Server as hyper::proto::h1::Http1Transaction>';
   const names: Readonly<Record<string, readonly string[]>> = {
-    [`${server}::parse`]: ['hyper.server.parse'],
-    [`${server}::encode`]: ['hyper.server.encode'],
-    [`${server}::encode_headers`]: [],
+    [`${server}::parse`]: ['hyper.server.parse', 'hyper.server.code'],
+    [`${server}::encode`]: ['hyper.server.encode', 'hyper.server.code'],
+    [`${server}::encode_headers`]: ['hyper.server.code'],
     '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>::parse': ['hyper.client.parse'],
     '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>::encode': ['hyper.client.encode'],
     'hyper_util::client::legacy::client::extract_domain': ['hyper.client.domain'],

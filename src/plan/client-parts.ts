@@ -16,6 +16,7 @@ import { REQUEST_POLL, requestUrl, reqwest } from '../libraries/reqwest/reqwest.
 import { loadSites, POINTER_REGISTERS, pointerArgument } from '../x86/address-load.ts';
 import { addSites } from '../x86/atomic-add.ts';
 import { stateByte } from '../x86/state-byte.ts';
+import { inlinedSites } from './inlined-sites.ts';
 import type { ClientLayout, MissingHook, ProbeSite } from './plan.ts';
 import { type HookSites, hookSites, MAX_FUNCTION_SIZE, originOf, sitesIn, whyNoFunction } from './probes.ts';
 
@@ -50,7 +51,7 @@ export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientPar
     linked: hasHyperClient(facts),
     call: callSites(facts, readCode, request),
     send: hasCrate(facts, 'reqwest') ? { probes: [], missing: [] } : hookSites(SEND, facts, readCode),
-    encode: named('hyper.client.encode'),
+    encode: encodeSites(named('hyper.client.encode'), facts, readCode),
     parse: named('hyper.client.parse'),
     drop: dropSites(facts, readCode),
     blocking: blockingSites(facts, readCode, url),
@@ -85,6 +86,17 @@ function clientLayout(hyper: Found<HyperClientLayout>, request: Found<RequestLay
 function callSites(facts: BinaryFacts, readCode: CodeReader, request: Found<RequestLayout>): HookSites {
   const uri = 'missing' in request ? 0 : request.value.requestUri;
   const groups = callFunctions(facts);
+  const inlined = inlinedSites(
+    {
+      hook: 'hyper.client.call',
+      query: 'hyper.client.domain',
+      program: 'hyper_client_call_at',
+      cookie: true,
+    },
+    facts,
+    readCode,
+  );
+  if (groups.length === 0 && inlined.probes.length + inlined.missing.length > 0) return inlined;
   if (groups.length === 0) return nothing('hyper.client.call', 'hyper.client.domain', facts);
   const found = groups.map(({ hook, functions, toUri }: HookFunctions) => {
     const sites = sitesIn(hook, functions, facts, readCode);
@@ -97,6 +109,22 @@ function callSites(facts: BinaryFacts, readCode: CodeReader, request: Found<Requ
   }));
   const all = joined(found);
   return { probes: all.probes, missing: [...all.missing, ...missing.slice(0, 1)] };
+}
+
+/** The encoder, and what has it inlined. */
+function encodeSites(own: HookSites, facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const inlined = inlinedSites(
+    {
+      hook: 'hyper.client.encode',
+      query: 'hyper.client.encode',
+      program: 'hyper_client_write_head',
+      cookie: false,
+    },
+    facts,
+    readCode,
+  );
+  if (inlined.probes.length + inlined.missing.length === 0) return own;
+  return own.probes.length === 0 ? inlined : joined([own, inlined]);
 }
 
 /** In the place of an offset: the drop glue does not tell. */

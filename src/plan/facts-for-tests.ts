@@ -21,7 +21,7 @@ export function factsWith(parts: Partial<BinaryFacts>): BinaryFacts {
     functions: {},
     tlsVariables: {},
     objects: {},
-    recovered: { problem: undefined, threadWords: {}, missing: {} },
+    recovered: { problem: undefined, threadWords: {}, sites: {}, missing: {} },
     members: {},
     ...parts,
   };

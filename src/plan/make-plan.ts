@@ -51,7 +51,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
   const fromAxum = sources.some(({ datum, source }) => datum === 'http.route' && source === 'library');
   const streams = usedStreamHooks(parts.streams, sources, {
     contexts: followsCalls || fromAxum,
-    hyper: client.some(({ program }) => program === 'hyper_client_call'),
+    hyper: client.some(({ program }) => program.startsWith('hyper_client_call')),
   });
   return {
     formatVersion: 1,

@@ -32,8 +32,10 @@ export const PROGRAMS = [
   'axum_set_matched_path',
   'tokio_task_new',
   'hyper_client_call',
+  'hyper_client_call_at',
   'hyper_client_send',
   'hyper_client_encode',
+  'hyper_client_write_head',
   'hyper_client_parse',
   'hyper_client_drop',
   'reqwest_error',
@@ -76,7 +78,8 @@ export interface ProbeSite {
    */
   readonly register?: number;
   /**
-   * Bytes. `hyper_client_call`: how far behind the start of the request's head rsi points; `hyper_client_drop`: where in
+   * Bytes. `hyper_client_call`: how far behind the start of the request's head rsi points; `hyper_client_call_at`: how far
+   * the register does, negative where it points before it; `hyper_client_drop`: where in
    * the future its state is, 0xffff when unknown; `reqwest_blocking_call` and `reqwest_execute`: where in their
    * request, which `register` points to, the pointer of the URL's text is; `h2_send_trailers`: what is added to the
    * pointer that names the connection.

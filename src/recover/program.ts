@@ -8,6 +8,7 @@ import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
+import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
 
@@ -82,6 +83,8 @@ export interface Program {
   argumentFlow(one: CodeFunction): ArgumentFlow;
   /** Functions that get one of its arguments, and in which register. */
   argumentsPassed(one: CodeFunction): readonly PassedTo[];
+  /** Follows its arguments and its frame through its code, see `pointerFlow`. */
+  flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
@@ -90,6 +93,8 @@ export interface Program {
   codeOf(one: CodeFunction): Code | undefined;
   readonly image: DataImage;
 }
+
+export type { Place } from '../x86/pointer-flow.ts';
 
 /** The bytes of a function; undefined when they are not in the file. */
 export type ReadFunction = (one: CodeFunction) => Uint8Array | undefined;
@@ -204,6 +209,11 @@ class IndexedProgram implements Program {
       const callee = this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
       return callee ? [{ argument, as, callee }] : [];
     });
+  }
+
+  flow(one: CodeFunction, visit: (step: FlowStep) => void): void {
+    const code = this.codeOf(one);
+    if (code) pointerFlow(code, visit);
   }
 
   importersOf(name: string): readonly PlaceIn[] {

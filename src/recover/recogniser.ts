@@ -10,8 +10,20 @@ export interface RecoveredFunction {
   readonly evidence: string;
 }
 
-/** Functions, none of them a guess, or why there are none. */
-export type Recognition = { readonly found: readonly RecoveredFunction[] } | { readonly reason: string };
+/** A place in code that has what a function would be given, where that function is inlined. */
+export interface RecoveredSite {
+  readonly function: RecoveredFunction;
+  /** From the function's entry, bytes; 0: any place of its first block that still has the register. */
+  readonly offset: number;
+  /** By number in x86 encodings: the one that leads to the datum, and how many bytes behind it that is. */
+  readonly register: number;
+  readonly displacement: number;
+}
+
+/** Functions, or sites where they are inlined, none of them a guess, or why there are none. */
+export type Recognition =
+  | { readonly found: readonly RecoveredFunction[]; readonly sites?: readonly RecoveredSite[] }
+  | { readonly reason: string };
 
 /** Finds the functions that a symbol of a certain name would have. */
 export type Recogniser = (program: Program) => Recognition;

@@ -7,12 +7,14 @@ import {
   call,
   callAgain,
   callByUri,
+  callInFrame,
   drop,
   encode,
   inTask,
   layoutCommand,
   newTask,
   parse,
+  writeHead,
 } from './client-memory.ts';
 import { type Commands, memory, recv, replayOne, send, targetCommand, thread } from './driver.ts';
 import { summary } from './summary.ts';
@@ -38,6 +40,11 @@ inRequest(
     ...['call 1 POST https://user:word@a.example:8443/b?c=d in /a', 'call 2 extension other:// in /a'],
     'call 3 PATCH http://h/x in /a',
   ],
+);
+inRequest(
+  'a request in the frame of a function',
+  [...callInFrame(1, 0x1d0), ...callInFrame(2, -96), ...callInFrame(3, 0x7fff)],
+  [1, 2, 3].map((id) => `call ${id} GET http://h/x in /a`),
 );
 inRequest('a request without scheme is refused by the client', call(1, { scheme: 'none' }), []);
 inRequest(
@@ -72,6 +79,11 @@ inRequest(
 inRequest(
   'by the path, where it is empty',
   [...call(1, NONE), ...written(1, NONE), ...responded()],
+  linked(),
+);
+inRequest(
+  'by what calls the encoder, where that is inlined',
+  [...callInFrame(1, 0x1d0), inTask(900), ...writeHead(1), send(get('/x'), { socket: 100 }), ...responded()],
   linked(),
 );
 inRequest(

@@ -73,7 +73,8 @@ interface Arguments {
 export function probe(program: string, args: Arguments = {}): string {
   const { rdi = 0n, rsi = 0n, rdx = 0n, offset = 0, register = 0 } = args;
   const cookie =
-    (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) | (BigInt(offset) << BigInt(COOKIE_OFFSET_SHIFT));
+    (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) |
+    (BigInt(offset & 0xffff) << BigInt(COOKIE_OFFSET_SHIFT));
   return `probe ${program} ${cookie} ${rdi} ${rsi} ${rdx}`;
 }
 
@@ -151,6 +152,12 @@ export const callByUri = (id: number, options: CallOptions = {}): string[] => [
   probe('hyper_client_call', { rsi: place(id, 0) + BigInt(URI), offset: URI }),
 ];
 
+/** As above, where all of it is inlined: a register points `before` bytes before the request, which is in the frame. */
+export const callInFrame = (id: number, before: number, options: CallOptions = {}): string[] => [
+  ...requestMemory(id, options),
+  `${probe('hyper_client_call_at', { register: 12, offset: -before })} r12=${place(id, 0) - BigInt(before)}`,
+];
+
 /** Again, from another function of the client, which has the request elsewhere. */
 export const callAgain = (id: number, options: CallOptions = {}): string[] => [
   memory(place(id, 9), request(id, options)),
@@ -163,14 +170,25 @@ export const sendRequest = (id: number, options: CallOptions = {}): string[] => 
   probe('hyper_client_send', { rdx: place(id, 12) }),
 ];
 
-/** hyper's connection encodes the head. With Host, a HeaderMap that was full has its entries elsewhere. */
-export function encode(id: number, options: CallOptions = {}, connection = 1): string[] {
+/** The head of a request. With Host, a HeaderMap that was full has its entries elsewhere. */
+function headMemory(id: number, options: CallOptions): Buffer {
   const [length, capacity] = options.headers ?? [1, 8];
   const entries = length < capacity ? entriesAt(id, options) : place(id, 8);
   const path = options.path === '/' ? 0x5000n : pathAt(id, options);
-  const head = structure(0x100, [
+  return structure(0x100, [
     ...[[at('clientHeadEntries'), entries] as const, [at('clientHeadPath'), path] as const],
   ]);
+}
+
+/** hyper's connection writes the head, with the encoder inlined. */
+export const writeHead = (id: number, options: CallOptions = {}): string[] => [
+  memory(place(id, 5), headMemory(id, options)),
+  probe('hyper_client_write_head', { rsi: place(id, 5) }),
+];
+
+/** hyper's connection encodes the head. */
+export function encode(id: number, options: CallOptions = {}, connection = 1): string[] {
+  const head = headMemory(id, options);
   const message = structure(0x40, [
     ...[[at('clientEncodeHead'), place(id, 5)] as const],
     [at('clientEncodeReqMethod'), connectionKey(connection)],

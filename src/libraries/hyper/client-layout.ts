@@ -52,8 +52,7 @@ const layoutOf = (row: Row): HyperClientLayout => ({
  * the two differ (hyper 0.14.16 to 0.14.32, 1.0 to 1.3).
  */
 function featuresOf(facts: BinaryFacts, version: string | undefined): string {
-  const serves = hasFunction(facts, 'hyper.server.parse') || hasFunction(facts, 'hyper.server.encode');
-  if (!serves) return 'client http1';
+  if (!hasFunction(facts, 'hyper.server.code')) return 'client http1';
   const parsed = version === undefined ? undefined : parseVersion(version);
   const old = parsed !== undefined && compareVersions(parsed, [1, 0, 0]) < 0;
   return old && hasFunction(facts, 'hyper.runtime') ? 'client server http1 runtime' : 'client server http1';

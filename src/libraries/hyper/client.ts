@@ -2,6 +2,7 @@ import type { BinaryFacts, FunctionFact, SymbolQuery } from '../../analysis/fact
 import { type Hook, hasFunction, type Library } from '../library.ts';
 import { transactionOf } from './recover.ts';
 import {
+  clientRequest,
   extractDomain,
   type FutureMethod,
   futureDrop,
@@ -63,6 +64,7 @@ export const hyperClient: Library = {
         kind: 'function',
         contains: ['hyper', 'client', 'Client', method],
         pattern: new RegExp(`^<?&?${MODULE}::Client<.*>>?::${method}$`),
+        ...(method === 'request' && { recovery: { kind: 'functions', find: clientRequest } }),
       }),
     ),
     transaction('encode'),
@@ -163,5 +165,6 @@ export function dropFunctions({ functions }: BinaryFacts): readonly HookFunction
 
 /** Whether any client of hyper is linked. */
 export function hasHyperClient(facts: BinaryFacts): boolean {
+  if ((facts.recovered.sites['hyper.client.domain'] ?? []).length > 0) return true;
   return hyperClient.queries.some(({ id }) => hasFunction(facts, id));
 }

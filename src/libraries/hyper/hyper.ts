@@ -5,7 +5,7 @@ import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, hasCrate, hasFunction, hasSymbols, type Library } from '../library.ts';
 import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
-import { tokioSleep, transactionOf } from './recover.ts';
+import { serverCode, tokioSleep, transactionOf } from './recover.ts';
 
 const SERVER_TRANSACTION = '<hyper::proto::h1::role::Server as hyper::proto::h1::Http1Transaction>';
 
@@ -30,6 +30,14 @@ export const hyper: Library = {
   queries: [
     transaction('parse'),
     transaction('encode'),
+    {
+      // Any of the server's code: a program that was built with it, whatever is inlined where.
+      id: 'hyper.server.code',
+      kind: 'function',
+      contains: ['hyper', 'role', 'Server'],
+      pattern: /\bhyper::proto::h1::role::Server\b/,
+      recovery: { kind: 'functions', find: serverCode },
+    },
     {
       id: 'hyper.runtime',
       kind: 'function',

@@ -1,5 +1,5 @@
 import type { CodeFunction, Program } from '../../recover/program.ts';
-import type { Recogniser, Recognition, RecoveredFunction } from '../../recover/recogniser.ts';
+import type { Recogniser, Recognition, RecoveredFunction, RecoveredSite } from '../../recover/recogniser.ts';
 import { type NamedUse, namesIn } from '../../recover/spans.ts';
 
 const ROLE = /^src\/proto\/h1\/role\.rs$/;
@@ -57,8 +57,12 @@ function recogniseTransaction(program: Program, wanted: Transaction): Recognitio
     .filter(({ named }) => named.some(({ name }) => name === wanted.own));
   if (hosts.length === 0) return { reason: `no panic location of ${wanted.own} was found` };
   const found = hosts.flatMap(({ one, named }) => recovered(program, one, named, wanted) ?? []);
-  if (found.length > 0) return { found };
-  return { reason: `${wanted.own} is inlined into another function` };
+  const sites = hosts.flatMap(({ one, named }) => writtenHead(program, one, named, wanted));
+  if (found.length + sites.length === hosts.length) return { found, sites };
+  // A hook that misses some would leave requests without responses.
+  return {
+    reason: `${wanted.own} is inlined into ${hosts.length - found.length - sites.length} other functions`,
+  };
 }
 
 /** The function itself, not one into which it is inlined: nothing in it is from elsewhere. */
@@ -86,9 +90,68 @@ function recovered(
   return { name, svma: one.svma, size: one.size, evidence };
 }
 
+const RSI = 6;
+const RDI = 7;
+const WRITE_HEAD =
+  /^(?:Conn::(?:write_head|encode_head|enforce_version|fix_keep_alive|can_.*|.*keep_alive.*))$/;
+
+/**
+ * `Conn::write_head(&mut self rdi, head: MessageHead rsi, body)` of a client, with `Client::encode` inlined: what it hands
+ * on to write_headers, which takes the HeaderMap that a head begins with, is what it was given in rsi.
+ */
+function writtenHead(
+  program: Program,
+  one: CodeFunction,
+  named: readonly NamedUse[],
+  { own, parts }: Transaction,
+): readonly RecoveredSite[] {
+  const isOwn = ({ use: { location }, name }: NamedUse): boolean => {
+    const { source } = location;
+    if (source?.crate !== 'hyper') return source !== undefined && HELPERS.has(source.crate);
+    return name === undefined
+      ? !ROLE.test(source.file)
+      : name === own || parts.test(name) || WRITE_HEAD.test(name);
+  };
+  if (!own.startsWith('<Client') || !own.endsWith('encode') || !named.every(isOwn)) return [];
+  const given = new Map<number, boolean>();
+  program.flow(one, ({ target, registers }) => {
+    const callee = target === undefined ? undefined : program.startsAt(target);
+    if (!callee || !writesHeaders(program, callee)) return;
+    const head = registers.get(RDI);
+    given.set(callee.svma, head?.base === 'rsi' && head.displacement === 0);
+  });
+  if (given.size < 2 || ![...given.values()].every(Boolean)) return [];
+  const evidence = `panic locations of ${own}, which is inlined; hands the head in rsi on to ${given.size} functions that write headers`;
+  const host = {
+    name: 'hyper::proto::h1::conn::Conn<I,B,T>::write_head',
+    svma: one.svma,
+    size: one.size,
+    evidence,
+  };
+  return [{ function: host, offset: 0, register: RSI, displacement: 0 }];
+}
+
+/** `write_headers` and `write_headers_title_case`: all their panic locations are of the iteration over a HeaderMap. */
+function writesHeaders(program: Program, one: CodeFunction): boolean {
+  const uses = namesIn(program, one);
+  const iterates = ({ use, name }: NamedUse) =>
+    use.location.source?.crate === 'http' && name === '<Iter as Iterator>::next';
+  return uses.length > 0 && uses.every(iterates);
+}
+
 /** Any code of `tokio::time::sleep`. */
 export const tokioSleep: Recogniser = (program) => {
   const [one] = program.functionsOf('tokio', /^src\/time\/sleep\.rs$/);
   if (!one) return { reason: 'no panic location of tokio::time::sleep was found' };
   return { found: [{ ...one, name: 'tokio::time::sleep', evidence: 'a panic location of time/sleep.rs' }] };
+};
+
+/** Any code of `role::Server`. */
+export const serverCode: Recogniser = (program) => {
+  const isServer = ({ use, name }: NamedUse) =>
+    use.location.source?.crate === 'hyper' && /^<Server as Http1Transaction>::|^Server::/.test(name ?? '');
+  const one = program.functionsOf('hyper', ROLE).find((each) => namesIn(program, each).some(isServer));
+  if (!one) return { reason: 'no panic location of role::Server was found' };
+  const name = '<hyper::proto::h1::role::Server>';
+  return { found: [{ ...one, name, evidence: 'panic locations of role::Server' }] };
 };

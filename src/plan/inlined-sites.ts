@@ -1,0 +1,73 @@
+import type { BinaryFacts, CodeReader, SiteFact } from '../analysis/facts.ts';
+import { fileOffset, svma } from '../base/address.ts';
+import { FunctionDecoder } from '../x86/instruction.ts';
+import { chooseSite, type NoSite, type Site } from '../x86/site.ts';
+import { isEmulated } from '../x86/uprobe.ts';
+import type { ProbeSite, ProgramName } from './plan.ts';
+import { type HookSites, MAX_FUNCTION_SIZE, originOf } from './probes.ts';
+
+interface InlinedHook {
+  readonly hook: string;
+  readonly query: string;
+  readonly program: ProgramName;
+  /** True where the program finds its datum by the register and offset of the cookie. */
+  readonly cookie: boolean;
+}
+
+/** Sites where what the query names is inlined into other functions. */
+export function inlinedSites(
+  { hook, query, program, cookie }: InlinedHook,
+  facts: BinaryFacts,
+  readCode: CodeReader,
+): HookSites {
+  const found = (facts.recovered.sites[query] ?? []).map((fact) =>
+    probeAt(fact, hook, program, cookie, readCode),
+  );
+  return {
+    probes: found.flatMap((one) => ('reason' in one ? [] : [one])),
+    missing: found.flatMap((one) => ('reason' in one ? [{ hook, reason: one.reason }] : [])),
+  };
+}
+
+/** Offsets in cookies have 16 bits. */
+const MAX_OFFSET = 0x7fff;
+
+function probeAt(
+  { function: host, offset, register, displacement }: SiteFact,
+  hook: string,
+  program: ProgramName,
+  cookie: boolean,
+  readCode: CodeReader,
+): ProbeSite | NoSite {
+  const code = host.size > MAX_FUNCTION_SIZE ? undefined : readCode(host.svma, host.size);
+  if (!code || code.bytes.length < host.size)
+    return { reason: `the code of ${host.name} is not in the file` };
+  if (Math.abs(displacement) > MAX_OFFSET) return { reason: `the frame of ${host.name} is too large` };
+  const site = offset === 0 ? chooseSite(code, host.size, ['rsi']) : siteAt(code, offset);
+  if ('reason' in site) return { reason: `no site in ${host.name}: ${site.reason}` };
+  return {
+    hook,
+    program,
+    svma: svma(code.svma + site.offset),
+    fileOffset: fileOffset(code.fileOffset + site.offset),
+    functionName: host.name,
+    functionOffset: site.offset,
+    instruction: site.instruction,
+    cost: site.cost,
+    ...(cookie ? { register, offset: -displacement } : {}),
+    evidence: `${originOf(host)}, ${host.size} bytes`,
+  };
+}
+
+/** The instruction at an offset, if there is one that can be probed. */
+function siteAt(code: NonNullable<ReturnType<CodeReader>>, offset: number): Site | NoSite {
+  using decoder = new FunctionDecoder(code);
+  for (let one = decoder.next(); one && one.offset <= offset; one = decoder.next()) {
+    if (one.flow === 'invalid') break;
+    if (one.offset !== offset) continue;
+    if (!decoder.probeable(one.bytes)) return { reason: `${decoder.text()} can't be probed` };
+    const cost = isEmulated(one.bytes) ? 'emulated' : 'single-stepped';
+    return { offset, instruction: decoder.text(), cost };
+  }
+  return { reason: `its byte ${offset} is not the start of an instruction` };
+}
