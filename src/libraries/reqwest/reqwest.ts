@@ -3,6 +3,7 @@ import { agreed } from '../agreed.ts';
 import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, type Library } from '../library.ts';
 import layouts from './layouts.json' with { type: 'json' };
+import { blockingExecute, execute, timedOut } from './recover.ts';
 
 /**
  * reqwest's blocking client, which makes its requests in a thread of its own.
@@ -18,12 +19,14 @@ export const reqwest: Library = {
       kind: 'function',
       contains: ['reqwest', 'blocking', 'client', 'execute'],
       pattern: /^<?reqwest::blocking::client::Client>?::execute$/,
+      recovery: { kind: 'functions', find: blockingExecute },
     },
     {
       id: 'reqwest.execute',
       kind: 'function',
       contains: ['reqwest', 'async_impl', 'client', 'execute_request'],
       pattern: /^<?reqwest::async_impl::client::Client>?::execute_request$/,
+      recovery: { kind: 'functions', find: execute },
     },
     {
       // In a vtable of dyn Error: destructor, size, alignment, Debug::fmt, Display::fmt.
@@ -32,6 +35,7 @@ export const reqwest: Library = {
       contains: ['reqwest', 'error', 'TimedOut', 'fmt', 'Display'],
       pattern: /^<reqwest::error::TimedOut as core::fmt::Display>::fmt$/,
       vtableWord: 4,
+      recovery: { kind: 'object', find: timedOut },
     },
   ],
   hooks: [
