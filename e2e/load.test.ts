@@ -37,7 +37,7 @@ for (const { program, tls, tiers } of CASES) {
 }
 
 for (const { program, tls } of CASES.filter(({ program }) => program !== 'stdhttp' && program !== 'actix4'))
-  test(`${program}${tls ? ' over TLS' : ''} without symbols: one right span a request, without route`, async () => {
+  test(`${program}${tls ? ' over TLS' : ''} without symbols: one right span a request`, async () => {
     using session = await Session.start({ program, tls, profile: 'release-stripped' });
     await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Agent, startAgent } from './agent.ts';
-import { fixture } from './built.ts';
+import { type FixtureProfile, fixture } from './built.ts';
 import type { Edges } from './call-tree.ts';
 import { Child } from './child.ts';
 import { Collector } from './collector.ts';
@@ -18,6 +18,7 @@ const RELAY_AFTER_MS = '300';
 
 export interface GrpcOptions {
   readonly program: Program;
+  readonly profile?: FixtureProfile;
   /** What the load speaks to. */
   readonly tls?: boolean;
   /** What the program calls: TLS as itself. */
@@ -64,7 +65,7 @@ export class GrpcSession implements Disposable {
       held.scratch = new Scratch();
       held.collector = await Collector.start(held.scratch);
       const driver = options.driver ?? options.program;
-      const executable = copyProgram(held.scratch, options.program);
+      const executable = copyProgram(held.scratch, options.program, options.profile);
       const called = options.traceDownstream ? executable : fixture(options.called ?? driver);
       const tls = options.tls ?? false;
       held.downstream = await startServer(called, tls ? ['--tls'] : []);

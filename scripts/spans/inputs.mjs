@@ -50,6 +50,7 @@ export const CRATES = {
     versions: releases('0.8.0-3 0.9.0-2 0.10.0-2 0.11.0 0.12.0-3 0.13.0-1 0.14.0-9'),
     files: ['src/transport/channel/mod.rs'],
   },
+  tower: { versions: releases('0.4.0-13 0.5.0-3'), files: ['src/buffer/service.rs'] },
   reqwest: {
     versions: releases('0.11.0-27 0.12.0-28 0.13.0-5'),
     files: ['src/async_impl/client.rs', 'src/blocking/client.rs'],

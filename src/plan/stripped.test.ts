@@ -97,6 +97,12 @@ test('routes and HTTP/2 are found without symbols', async () => {
     assert.deepEqual(missing(server, await recoveredHooks(name, 'auto')), [], name);
 });
 
+test("reqwest's time-outs and blocking calls are found without symbols", async () => {
+  assert.deepEqual(missing(['reqwest.timeout'], await recoveredHooks('client11', 'auto')), []);
+  const blocking = ['reqwest.blocking_call', 'reqwest.execute', 'reqwest.timeout'];
+  assert.deepEqual(missing(blocking, await recoveredHooks('clientblocking', 'auto')), []);
+});
+
 const missing = (wanted: readonly string[], found: readonly string[]) =>
   wanted.filter((hook) => !found.includes(hook));
 

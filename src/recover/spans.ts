@@ -8,6 +8,7 @@ import hyper from './spans/hyper.json' with { type: 'json' };
 import hyperUtil from './spans/hyper-util.json' with { type: 'json' };
 import reqwest from './spans/reqwest.json' with { type: 'json' };
 import tonic from './spans/tonic.json' with { type: 'json' };
+import tower from './spans/tower.json' with { type: 'json' };
 
 /** Versions whose file has the same functions at the same lines: `name first last`, separated by `;`. */
 interface SpanRow {
@@ -25,6 +26,7 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, readonly SpanRow[]
   'hyper-util': hyperUtil,
   reqwest,
   tonic,
+  tower,
 };
 
 interface Span {

@@ -4,6 +4,7 @@ import { type LayoutRow, lookUp } from '../layout-table.ts';
 import { cratesNamed, type Found, type Library } from '../library.ts';
 import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
+import { blockingExecute, execute, timedOut } from './recover.ts';
 
 /**
  * reqwest's blocking client, which makes its requests in a thread of its own.
@@ -19,12 +20,14 @@ export const reqwest: Library = {
       kind: 'function',
       contains: ['reqwest', 'blocking', 'client', 'execute'],
       pattern: /^<?reqwest::blocking::client::Client>?::execute$/,
+      recovery: { kind: 'functions', find: blockingExecute },
     },
     {
       id: 'reqwest.execute',
       kind: 'function',
       contains: ['reqwest', 'async_impl', 'client', 'execute_request'],
       pattern: /^<?reqwest::async_impl::client::Client>?::execute_request$/,
+      recovery: { kind: 'functions', find: execute },
     },
     {
       // In a vtable of dyn Error: destructor, size, alignment, Debug::fmt, Display::fmt.
@@ -33,6 +36,7 @@ export const reqwest: Library = {
       contains: ['reqwest', 'error', 'TimedOut', 'fmt', 'Display'],
       pattern: /^<reqwest::error::TimedOut as core::fmt::Display>::fmt$/,
       vtableWord: 4,
+      recovery: { kind: 'object', find: timedOut },
     },
   ],
   hooks: [

@@ -1,5 +1,6 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
 import { hasFunction, type Library } from '../library.ts';
+import { channelCall } from './recover.ts';
 
 const CHANNEL = 'tonic::transport::channel';
 
@@ -19,6 +20,7 @@ export const tonic: Library = {
       pattern: new RegExp(
         `^<${CHANNEL}::Channel as tower_service::Service<http::request::Request<.*>>>::call$`,
       ),
+      recovery: { kind: 'functions', find: channelCall },
     },
     {
       id: 'tonic.drop',

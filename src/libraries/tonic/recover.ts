@@ -1,0 +1,71 @@
+import type { CodeFunction, Program } from '../../recover/program.ts';
+import type { Recogniser, RecoveredFunction } from '../../recover/recogniser.ts';
+import { linesIn } from '../../recover/spans.ts';
+
+const NAME =
+  '<tonic::transport::channel::Channel as tower_service::Service<http::request::Request<_>>>::call';
+const BUFFER = /^src\/buffer\/service\.rs$/;
+/** tower's Buffer, which a Channel hands its requests to. */
+const OWN = '<Buffer as Service>::call';
+/** What may be inlined into it: a permit, a oneshot, the events around it. */
+const INSIDE =
+  /^(?:tower|tokio|tokio-util|http|http-body.*|bytes|futures-.*|tracing.*|log|pin-project.*|core|alloc|std)$/;
+/** tonic's client, which calls its channel. */
+const CLIENT = /^src\/client\/(?:grpc|service)\.rs$/;
+/** A function that only jumps. */
+const JUMP_SIZE = 5;
+
+/**
+ * `<Channel as Service>::call` hands its arguments to `<Buffer as Service>::call`: it has that inlined, or is a jump to it.
+ * Other buffers are no callee of tonic's client.
+ */
+export const channelCall: Recogniser = (program) => {
+  const buffers = buffersIn(program);
+  if (buffers.length === 0) return { reason: `no panic location and no event of tower's ${OWN} was found` };
+  const found = buffers.flatMap((one) => callsOf(program, one));
+  const [call, ...others] = found;
+  if (!call) return { reason: "no buffer of tower that tonic's client calls was found" };
+  if (others.length > 0) return { reason: `${found.length} functions look like tonic's Channel` };
+  return { found: [call] };
+};
+
+function buffersIn(program: Program): readonly CodeFunction[] {
+  const users = [...program.functionsOf('tower', BUFFER), ...program.tracedIn('tower', BUFFER)];
+  const distinct = [...new Map(users.map((one) => [one.svma, one])).values()];
+  return distinct.filter((one) => {
+    const lines = linesIn(program, one);
+    const inside = lines.every(({ use: { location }, name }) => {
+      const { source } = location;
+      if (source?.crate !== 'tower') return source !== undefined && INSIDE.test(source.crate);
+      return name === OWN || name === 'Buffer::get_worker_error' || !BUFFER.test(source.file);
+    });
+    const { read } = program.argumentFlow(one);
+    const taken = read.has('rdi') && read.has('rsi') && read.has('rdx');
+    return inside && taken && lines.some(({ name }) => name === OWN);
+  });
+}
+
+function callsOf(program: Program, buffer: CodeFunction): readonly RecoveredFunction[] {
+  const callers = program.callers(buffer).map((at) => at.function);
+  const distinct = [...new Map(callers.map((one) => [one.svma, one])).values()];
+  const recovered = (one: CodeFunction, what: string): RecoveredFunction => ({
+    name: NAME,
+    svma: one.svma,
+    size: one.size,
+    evidence: `${what} of tower's Buffer, takes three arguments, and tonic's client calls it`,
+  });
+  const jumps = distinct.filter((one) => one.size === JUMP_SIZE && isCalledByClient(program, one));
+  return [
+    ...(isCalledByClient(program, buffer) ? [recovered(buffer, 'has the lines')] : []),
+    ...jumps.map((one) => recovered(one, 'jumps to the call')),
+  ];
+}
+
+const isCalledByClient = (program: Program, one: CodeFunction): boolean =>
+  program
+    .callers(one)
+    .some((at) =>
+      program
+        .locationsIn(at.function)
+        .some(({ location: { source } }) => source?.crate === 'tonic' && CLIENT.test(source.file)),
+    );
