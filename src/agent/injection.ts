@@ -42,7 +42,10 @@ export function attachInjection(kernel: Kernel, cgroup: string): void {
   kernel.attachToCgroup(INJECTION.established, cgroup);
 }
 
-/** Adds the connections that a process has begun so far; how many could not be added. */
+/**
+ * Adds the connections that a process has begun so far; how many could not be added. The kernel says EBUSY of one that
+ * is there already, and of one that another owner of such a map has.
+ */
 export function addConnections(kernel: Kernel, pid: number): number {
   const sockets = kernel.map(INJECTION.sockets);
   let failed = 0;
@@ -53,7 +56,7 @@ export function addConnections(kernel: Kernel, pid: number): number {
     try {
       sockets.add(key, value);
     } catch (error) {
-      if (!isNotEstablished(error)) failed++;
+      if (!isNotEstablished(error) && !sockets.lookup(key)) failed++;
     }
   });
   return failed;
