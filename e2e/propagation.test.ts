@@ -59,6 +59,7 @@ async function check(t: TestContext, options: Case): Promise<void> {
   const { spans, receiver, said } = await run(t, options);
   const problems = carriedProblems(spans, receiver.received);
   assert.deepEqual(problems.slice(0, 6), [], `${problems.length} problems; the agent: ${said.slice(-2000)}`);
+  assert.doesNotMatch(said, /lost:.*traceparent/);
   t.diagnostic(`${receiver.received.length} requests, each with the context of its CLIENT span`);
 }
 
