@@ -27,6 +27,8 @@ static __always_inline void announce_stream(struct scratch *s, const struct stre
   struct event_stream *e = &s->stream;
   struct announced a = {.trace_flags = e->trace_flags, .as = ANNOUNCED_NEW};
   __builtin_memcpy(a.ids, e->trace_id, 24);
+  __builtin_memcpy(a.parent, e->parent_id, 8);
+  a.state = s->states != 0;
   if (s->scan.head.parents) a.as = ANNOUNCED_OWN;
   else if (s->cut || !(a.ids[0] | a.ids[1] | a.ids[2] | a.ids[3])) a.as = ANNOUNCED_UNKNOWN;
   if (bpf_map_update_elem(&announcements, key, &a, BPF_ANY)) count(COUNTER_MAP_FULL);

@@ -84,12 +84,14 @@ static __always_inline void begin_head(struct feed *f, int response) {
   f->s->scan.head.response = response;
   f->s->scan.line = 0;
   f->s->have = f->s->carried = f->s->overlap = f->s->total = f->s->sent = 0;
+  f->s->states = 0;
 }
 
 // Continues the head that the read before left incomplete.
 static __always_inline void resume_head(struct feed *f, struct partial *p) {
   f->s->scan.head = p->head;
   f->s->scan.line = 0;
+  f->s->states = 0;
   f->s->total = p->total;
   f->s->sent = p->sent;
   f->s->carried = f->s->have = f->s->overlap = p->carried & (CARRY - 1);
@@ -172,7 +174,9 @@ static __always_inline void emit_piece(struct feed *f, __u64 connection) {
 static __always_inline int submit_request(struct scratch *s) {
   struct event_request *r = &s->request;
   __u32 size = s->scan.end;
-  if (!start_trace(&r->header, r->trace_id, &r->trace_flags, &s->scan.head)) {
+  int sampled = start_trace(&r->header, r->trace_id, &r->trace_flags, &s->scan.head);
+  keep_trace_state(s, r->span_id);
+  if (!sampled) {
     if (s->sent) emit_head_dropped(s->now, r->header.connection);
     return 0;
   }

@@ -152,6 +152,13 @@ __noinline int notice_traceparent(struct scratch *s, __u32 name) {
   return 1;
 }
 
+#define TRACESTATE_SIZE 10
+
+static __always_inline void notice_tracestate(struct scratch *s, __u32 name) {
+  if (load8(s->data, name) != WORD('t', 'r', 'a', 'c', 'e', 's', 't', 'a')) return;
+  if ((load8(s->data, name + 8) & 0xffff) == ('t' | 'e' << 8)) note_trace_state(s, name + TRACESTATE_SIZE, s->fields);
+}
+
 static long copy_field(__u32 index, struct field_copy *f) {
   struct scratch *s = f->s;
   const struct binary_layout *l = f->l;
@@ -181,6 +188,7 @@ static long copy_field(__u32 index, struct field_copy *f) {
   }
   if (!put_value(s, FIELD_CUSTOM, name_size, value, size)) return 0;
   if (name_size == TRACEPARENT_SIZE) notice_traceparent(s, name);
+  if (name_size == TRACESTATE_SIZE) notice_tracestate(s, name);
   if (extract_b3) b3_field(s, name, name_size);
   return 0;
 }
@@ -189,7 +197,7 @@ static long copy_field(__u32 index, struct field_copy *f) {
 __noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
   if (!s || !l) return 0;
   __builtin_memset(&s->scan.head, 0, sizeof s->scan.head);
-  s->fields = s->cut = s->grpc = 0;
+  s->fields = s->cut = s->grpc = s->states = 0;
   s->print = s->print_short = 0;
   if (bpf_probe_read_user(s->data + RAW_FRAME, FRAME_BYTES, (void *)s->pointer)) {
     count(COUNTER_READ_FAILED);
@@ -279,6 +287,7 @@ static __always_inline void received_request(struct scratch *s, struct target *t
   struct event_stream *e = &s->stream;
   e->header.kind = EVENT_STREAM_REQUEST;
   int sampled = start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head);
+  keep_trace_state(s, e->span_id);
   if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
     set_context(&c, e->trace_id, e->trace_flags);

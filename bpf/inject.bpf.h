@@ -31,17 +31,19 @@ static __always_inline __u32 load_message(struct message *g, __u32 from, __u32 w
 // ---- whose request it is ----
 
 // Ids of the CLIENT span that the tracepoint behind this send is going to report; 0 when they can't be known.
-static __always_inline const __u32 *ids_of_request(struct message *g, __u8 *flags) {
+static __always_inline const __u32 *ids_of_request(struct message *g, __u8 *flags, const __u32 **parent) {
   struct outgoing *out = &g->c->out;
   struct client_call *call = g->target->flags & TARGET_CALLS ? pending_call(g->process, g->task) : 0;
   if (call && call->pending == PENDING_CALL) {
     *flags = call->trace_flags;
+    *parent = call->parent;
     return call->ids;
   }
   if (call && call->pending != PENDING_UNKNOWN && call->pending != PENDING_TLS) return 0;
   start_unlinked(out, g->process, g->task, g->target->flags, call && call->pending == PENDING_UNKNOWN);
   out->prepared = 1;
   *flags = out->trace_flags;
+  *parent = out->parent;
   return out->ids;
 }
 
@@ -93,15 +95,35 @@ static __always_inline int read_outgoing(struct message *g) {
   return 0;
 }
 
-static __always_inline void write_line(struct message *g) {
+// 0 when the message is as it was.
+static __always_inline int put_lines(struct message *g, const __u32 *ids, __u8 flags, const struct trace_state *state) {
   struct sk_msg_md *m = g->m;
+  __u32 at = g->s->outgoing.first, size = TRACEPARENT_LINE + state_line_size(state);
+  if (!open_gap(m, at, size)) return 0;
+  if (m->data + TRACEPARENT_LINE > m->data_end) return 0;
+  put_line(m->data, ids, flags);
+  if (!state || put_state_line(m, state)) return 1;
+  bpf_msg_pop_data(m, at, size, 0);
+  return 0;
+}
+
+// A tracestate, when the head has none and there is room for it below the limits.
+static __always_inline struct trace_state *state_for(const struct outgoing_head *h, const __u32 *parent, __u32 sure) {
+  struct trace_state *state = h->state ? 0 : find_trace_state(parent);
+  __u32 size = h->end + TRACEPARENT_LINE + state_line_size(state);
+  return state && size <= WINDOW_BUFFER && size <= sure && h->headers < OUTGOING_HEADERS ? state : 0;
+}
+
+static __always_inline void write_line(struct message *g) {
   const struct outgoing_head *h = &g->s->outgoing;
   __u8 flags = 0;
-  if (surely_taken(m->sk) < h->end + TRACEPARENT_LINE) {
+  const __u32 *parent = 0;
+  __u32 sure = surely_taken(g->m->sk);
+  if (sure < h->end + TRACEPARENT_LINE) {
     count(COUNTER_INJECT_FULL);
     return;
   }
-  const __u32 *ids = ids_of_request(g, &flags);
+  const __u32 *ids = ids_of_request(g, &flags, &parent);
   if (!ids) {
     count(COUNTER_INJECT_CALL);
     return;
@@ -110,13 +132,11 @@ static __always_inline void write_line(struct message *g) {
     count(COUNTER_INJECT_LARGE);
     return;
   }
-  if (!open_gap(m, h->first, TRACEPARENT_LINE)) {
+  if (!put_lines(g, ids, flags, state_for(h, parent, sure))) {
     count(COUNTER_INJECT_MEMORY);
     return;
   }
-  if (m->data + TRACEPARENT_LINE > m->data_end) return;
-  put_line(m->data, ids, flags);
-  join(m);
+  join(g->m);
   count(COUNTER_INJECTED);
 }
 

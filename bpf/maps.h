@@ -283,10 +283,12 @@ enum announced_as { ANNOUNCED_UNKNOWN = 0, ANNOUNCED_OWN, ANNOUNCED_NEW };
 // A stream's request that h2 has been given and that its connection has not written yet.
 struct announced {
   __u32 ids[6];
+  __u32 parent[2];
   __u64 written; // by which send, 0: by none so far
   __u8 trace_flags;
-  __u8 as; // enum announced_as
-  __u8 unused[6];
+  __u8 as;    // enum announced_as
+  __u8 state; // it has a tracestate
+  __u8 unused[5];
 };
 
 // Stores that have announced a stream of this number: where it is one alone, the socket that writes it is its own.
@@ -347,6 +349,8 @@ MAP(announcements, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_key, struct annou
 MAP(stream_announcers, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_number, struct announcers);
 // Stores by the socket's number, from what was received there.
 MAP(socket_stores, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u64);
+// Of incoming requests, by the SERVER span's id.
+MAP(trace_states, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, struct trace_state);
 // As in `tasks`, of tasks that handle one stream each: nothing tells when such a task ends.
 MAP(stream_tasks, BPF_MAP_TYPE_LRU_HASH, 1024, struct task_key, struct task_connection);
 // Blocking clients: contexts by the pointer of the URL's text.
@@ -363,6 +367,7 @@ const volatile __u32 sampler_parent_sampled = SAMPLER_ON;
 const volatile __u32 sampler_parent_unsampled = SAMPLER_OFF;
 const volatile __u64 sampler_ratio = 0; // of the last 8 bytes of the trace id, upper 63 bits: sampled below
 const volatile __u32 extract_traceparent = 1;
+const volatile __u32 pass_tracestate = 0;
 const volatile __u32 extract_b3 = 0; // EXTRACT_B3_…
 const volatile __u32 capture_response_heads = 0;
 const volatile __u32 capture_client_heads = 0;

@@ -73,29 +73,30 @@ static __always_inline int is_waiting(const struct message *g, const struct anno
 }
 
 // 1 when a field may be put at the end of this frame; else counted.
-static __always_inline int is_usual_frame(struct message *g, __u32 end) {
+static __always_inline int is_usual_frame(struct message *g, __u32 end, __u32 size) {
   struct frame_walk *w = &g->s->walk;
   __u32 why = COUNTER_MAX;
   if (!(w->flags & FRAME_END_HEADERS) || w->flags & (FRAME_PADDED | FRAME_PRIORITY) ||
-      w->length + TRACEPARENT_FIELD > FRAME_LIMIT)
+      w->length + size > FRAME_LIMIT)
     why = COUNTER_INJECT_FRAME;
   else if (end > g->m->size) why = COUNTER_INJECT_PIECES;
   else if (end > FRAMES_REACH) why = COUNTER_INJECT_LARGE;
-  else if (end + TRACEPARENT_FIELD > w->room) why = COUNTER_INJECT_FULL;
+  else if (end + size > w->room) why = COUNTER_INJECT_FULL;
   if (why == COUNTER_MAX) return 1;
   count(why);
   return 0;
 }
 
 // Behind the frame that begins at `at`; 0 when the message is as it was.
-static __always_inline int put_in_frame(struct message *g, __u32 at, __u32 end, const struct announced *a) {
+static __always_inline int put_in_frame(struct message *g, __u32 at, __u32 end, const struct announced *a,
+                                        const struct trace_state *state, __u32 size) {
   struct sk_msg_md *m = g->m;
-  __u32 length = g->s->walk.length + TRACEPARENT_FIELD;
-  if (bpf_msg_pull_data(m, 0, end, 0) || !open_gap(m, end, TRACEPARENT_FIELD)) return 0;
+  __u32 length = g->s->walk.length + size;
+  if (bpf_msg_pull_data(m, 0, end, 0) || !open_gap(m, end, size)) return 0;
   if (m->data + TRACEPARENT_FIELD > m->data_end) return 0;
   put_field(m->data, a->ids, a->trace_flags);
-  if (bpf_msg_pull_data(m, at, at + FRAME_HEADER, 0) || m->data + FRAME_HEADER > m->data_end) {
-    bpf_msg_pop_data(m, end, TRACEPARENT_FIELD, 0);
+  if ((state && !put_state_field(m, state)) || bpf_msg_pull_data(m, at, at + FRAME_HEADER, 0) || m->data + FRAME_HEADER > m->data_end) {
+    bpf_msg_pop_data(m, end, size, 0);
     return 0;
   }
   __u8 *d = m->data;
@@ -105,8 +106,8 @@ static __always_inline int put_in_frame(struct message *g, __u32 at, __u32 end, 
   return 1;
 }
 
-// A request's headers, or trailers: those of a stream that was written before.
-static __always_inline int headers_frame(struct message *g, __u32 at, __u32 end) {
+// A request's headers, or trailers: those of a stream that was written before. How many bytes were added.
+static __always_inline __u32 headers_frame(struct message *g, __u32 at, __u32 end) {
   struct announced *a = find_announced(g->c->id, g->process, g->s->walk.stream);
   if (!a) {
     count(COUNTER_INJECT_STREAM);
@@ -118,13 +119,15 @@ static __always_inline int headers_frame(struct message *g, __u32 at, __u32 end)
     count(a->as == ANNOUNCED_OWN ? COUNTER_INJECT_OWN : COUNTER_INJECT_CALL);
     return 0;
   }
-  if (!is_usual_frame(g, end)) return 0;
-  if (!put_in_frame(g, at, end, a)) {
+  struct trace_state *state = a->state ? 0 : find_trace_state(a->parent);
+  __u32 size = TRACEPARENT_FIELD + state_field_size(state);
+  if (!is_usual_frame(g, end, size)) return 0;
+  if (!put_in_frame(g, at, end, a, state, size)) {
     count(COUNTER_INJECT_MEMORY);
     return 0;
   }
   count(COUNTER_INJECTED);
-  return 1;
+  return size;
 }
 
 static long walk_frame(__u32 index, struct message **at) {
@@ -137,9 +140,10 @@ static long walk_frame(__u32 index, struct message **at) {
     return 1;
   }
   __u32 end = position + FRAME_HEADER + w->length;
-  if (w->type == FRAME_HEADERS && w->writes && headers_frame(g, position, end)) {
-    end += TRACEPARENT_FIELD;
-    w->written = 1;
+  if (w->type == FRAME_HEADERS && w->writes) {
+    __u32 added = headers_frame(g, position, end);
+    end += added;
+    w->written |= added != 0;
   }
   w->position = end;
   return 0;

@@ -45,6 +45,8 @@ static __always_inline void outgoing_line(struct scratch *s) {
   if ((name | LOWER) == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r') &&
       ((next | LOWER) & 0xffffff) == ('e' | 'n' << 8 | 't' << 16))
     h->own = 1;
+  if ((name | LOWER) == WORD('t', 'r', 'a', 'c', 'e', 's', 't', 'a') && ((next | LOWER) & 0xffff) == ('t' | 'e' << 8))
+    h->state = 1;
 }
 
 // 1 when the scan is over.

@@ -59,8 +59,17 @@ struct outgoing_head {
   __u16 headers;
   __u8 hosts;
   __u8 own; // it has a traceparent
+  __u8 state; // … a tracestate
   __u8 bad;
-  __u8 unused[3];
+  __u8 unused[2];
+};
+
+#define TRACE_STATE 254 // bytes of a value: more would need a longer length in HPACK
+#define TRACE_STATE_BUFFER 256
+
+struct trace_state {
+  __u32 size;
+  __u8 text[TRACE_STATE_BUFFER];
 };
 
 // HTTP/2 frames of a message that is about to be sent.
@@ -104,6 +113,8 @@ struct scratch {
   struct scan scan;
   struct outgoing_head outgoing;
   struct frame_walk walk;
+  __u32 states; // tracestate headers of the head
+  struct trace_state state; // … when it is one
   // The record that is being made; data follows either kind directly.
   union {
     struct {
@@ -265,6 +276,7 @@ static __always_inline void parse_transfer_encoding(struct scratch *s, __u32 at,
    (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 
 int b3_line(struct scratch *s, __u32 end);
+int note_trace_state(struct scratch *s, __u32 at, __u32 end);
 
 static __always_inline void header_line(struct scratch *s, __u32 end) {
   __u64 name = load8(s->data, s->scan.line) | LOWER;
@@ -279,6 +291,8 @@ static __always_inline void header_line(struct scratch *s, __u32 end) {
   } else if (name == WORD('t', 'r', 'a', 'c', 'e', 'p', 'a', 'r')) {
     if ((next & 0xffffffff) == ('e' | 'n' << 8 | 't' << 16 | (__u64)':' << 24))
       parse_traceparent(s, s->scan.line + 12, end);
+  } else if (name == WORD('t', 'r', 'a', 'c', 'e', 's', 't', 'a')) {
+    if ((next & 0xffffff) == ('t' | 'e' << 8 | (__u64)':' << 16)) note_trace_state(s, s->scan.line + 11, end);
   } else if ((__u8)name == 'x' || (__u8)name == 'b') {
     b3_line(s, end);
   }

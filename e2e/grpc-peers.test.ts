@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { idOf } from './support/grpc-compare.ts';
 import type { GrpcLoad, GrpcRecord } from './support/grpc-load.ts';
 import { GrpcSession } from './support/grpc-session.ts';
+import type { Span } from './support/otlp.ts';
 
 const METHODS = ['unary', 'down', 'up', 'both'];
 const of = (deed: string) => METHODS.map((method) => `${method}.${deed}`);
@@ -41,6 +44,24 @@ async function compare(
   const records: GrpcRecord[] = [];
   for (const [index, run] of runs.entries())
     records.push(...(await session.runLoad({ ...run, prefix: `r${index}` })));
-  const edges = session.compare(await session.finish(), records);
-  t.diagnostic(`${records.length} requests, edges ${JSON.stringify(edges)}`);
+  const spans = await session.finish();
+  const edges = session.compare(spans, records);
+  const told = toldRight(session, spans);
+  t.diagnostic(`${records.length} requests, edges ${JSON.stringify(edges)}; ${told} contexts arrived`);
+}
+
+/** How many calls the called server has told the context of; fails when one isn't that of its CLIENT span. */
+function toldRight(session: GrpcSession, spans: readonly Span[]): number {
+  const clients = new Map(spans.filter(({ kind }) => kind === 3).map((span) => [idOf(span), span]));
+  const contextOf = (id: string) => {
+    const span = clients.get(id);
+    return span && `00-${span.traceId}-${span.spanId}-01`;
+  };
+  const wrong = session.told.filter(([id, context]) => context !== contextOf(id));
+  assert.deepEqual(
+    wrong.slice(0, 5),
+    [],
+    `${wrong.length} of ${session.told.length} contexts are not their call's`,
+  );
+  return session.told.length;
 }

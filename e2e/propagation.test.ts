@@ -124,6 +124,30 @@ test('agents that come and go under load, one by kill -9: no request fails, no h
   t.diagnostic(`${carried} of the requests had a header`);
 });
 
+const STATE = `rojo=00f067aa0ba902b7,congo=${'t61rcWkgMzE'.repeat(12)}`;
+
+for (const program of ['client12', 'client12h2', 'client11h2'] as const) {
+  test(`${program}: tracestate of the request goes to the services it calls`, async (t) => {
+    using scratch = new Scratch();
+    const receiver = await Receiver.start({ h2: program.endsWith('h2') });
+    t.after(() => receiver[Symbol.dispose]());
+    const executable = copyProgram(scratch, program);
+    using target = await startTarget(executable, { program, args: ['--downstream', receiver.base] });
+    using agent = await startAgent(['--exe', executable, '--exporter', 'none'], {});
+    const traceparent = `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`;
+    for (let n = 0; n < 20; n++)
+      await fetch(`http://127.0.0.1:${target.port}/seq/x${n}`, {
+        headers: { traceparent, tracestate: STATE },
+      });
+    await agent.stop();
+    assert.equal(receiver.received.length, 40);
+    for (const { traceparents, traceStates } of receiver.received) {
+      assert.equal(traceparents[0]?.slice(3, 35), traceparent.slice(3, 35));
+      assert.deepEqual(traceStates, [STATE]);
+    }
+  });
+}
+
 const INCOMING = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00' };
 
 test('what is not sampled is told to the next service, and OTEL_PROPAGATORS=none tells nothing', async (t) => {

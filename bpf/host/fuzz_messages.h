@@ -146,6 +146,23 @@ static __u32 fuzz_frame(__u8 *to) {
 
 static __u32 frame_length(const __u8 *f) { return f[0] << 16 | f[1] << 8 | f[2]; }
 
+// What RFC 7541 §6.2.3 makes of a tracestate that the stream's caller has; its bytes.
+static __u32 expected_state(const struct announced *a, __u8 *to) {
+  __u64 id = a->parent[0] | (__u64)a->parent[1] << 32;
+  struct trace_state *t = bpf_map_lookup_elem(&trace_states, &id);
+  if (!id || !t || a->state) return 0;
+  __u32 at = 12;
+  memcpy(to, "\x10\x0atracestate", at);
+  if (t->size < 127) {
+    to[at++] = t->size;
+  } else {
+    to[at++] = 127;
+    to[at++] = t->size - 127; // below 128: no further byte
+  }
+  memcpy(to + at, t->text, t->size);
+  return at + t->size;
+}
+
 // Frame by frame: as it came, or with the field of its own stream at the end.
 static void check_frames(const __u8 *in, __u32 size, const __u8 *out, __u32 out_size) {
   __u32 i = PREFACE_SIZE, o = PREFACE_SIZE;
@@ -154,17 +171,22 @@ static void check_frames(const __u8 *in, __u32 size, const __u8 *out, __u32 out_
     __u32 length = frame_length(in + i), added = 0;
     if (o + FRAME_HEADER > out_size) fuzz_differs("Frames are missing", in, size, out, out_size);
     if (frame_length(out + o) != length) {
-      added = TRACEPARENT_FIELD;
+      __u8 state[2 * TRACE_STATE_BUFFER];
+      __u32 state_size = 0;
       __u32 id = __builtin_bswap32(*(__u32 *)(in + i + 5)) & 0x7fffffff;
       struct stream_key key = {.store = 1, .process = process_key(), .id = id};
       struct announced *a = bpf_map_lookup_elem(&announcements, &key);
       __u8 field[TRACEPARENT_FIELD];
+      if (a) state_size = expected_state(a, state);
+      added = TRACEPARENT_FIELD + state_size;
       if (!a || a->as != ANNOUNCED_NEW || !a->written || in[i + 3] != FRAME_HEADERS ||
           (in[i + 4] & (FRAME_END_HEADERS | FRAME_PADDED | FRAME_PRIORITY)) != FRAME_END_HEADERS ||
           frame_length(out + o) != length + added || length + added > FRAME_LIMIT)
         fuzz_differs("A frame has another length", in, size, out, out_size);
       put_field(field, a->ids, a->trace_flags);
-      if (memcmp(out + o + FRAME_HEADER + length, field, added) || field[13] != 55 || !is_value(field + 14))
+      const __u8 *end = out + o + FRAME_HEADER + length;
+      if (memcmp(end, field, sizeof field) || field[13] != 55 || !is_value(field + 14) ||
+          memcmp(end + sizeof field, state, state_size))
         fuzz_differs("A field is not its stream's", in, size, out, out_size);
       fuzz_added[1]++;
     }
@@ -175,11 +197,20 @@ static void check_frames(const __u8 *in, __u32 size, const __u8 *out, __u32 out_
   }
 }
 
+#define FUZZ_STATES 8
+
 static void fuzz_announce(void) {
+  for (__u64 id = 1; id <= FUZZ_STATES; id++) {
+    struct trace_state t = {.size = 1 + fuzz_random(TRACE_STATE)};
+    memset(t.text, 'a' + id, sizeof t.text);
+    bpf_map_update_elem(&trace_states, &id, &t, BPF_ANY);
+  }
   for (__u32 i = 0; i < FUZZ_STREAMS; i++) {
     struct stream_key key = {.store = 1, .process = process_key(), .id = 1 + 2 * i};
     struct announced a = {.trace_flags = fuzz_random(2), .as = fuzz_random(5) ? ANNOUNCED_NEW : fuzz_random(2)};
     for (int w = 0; w < 6; w++) a.ids[w] = fuzz_random(1u << 31) | 1;
+    a.parent[0] = fuzz_random(2 * FUZZ_STATES);
+    a.state = fuzz_random(4) == 0;
     if (fuzz_random(5) == 0) continue;
     bpf_map_update_elem(&announcements, &key, &a, BPF_ANY);
     remember_announcer(&key);
@@ -219,6 +250,7 @@ static void run_fuzz_messages(__u64 inputs, __u64 seed) {
     struct target t = {.flags = i & 1 ? COMMON | TARGET_CLIENT_STREAMS : COMMON};
     fuzz_state = (seed + i) * 0x9e3779b97f4a7c15ULL;
     if (i % FUZZ_WORLD == 0) reset_world();
+    pass_tracestate = 1;
     bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
     if (i & 1) fuzz_frames();
     else fuzz_heads();

@@ -286,6 +286,7 @@ static void set_command(void) {
   SETTABLE(sampler_ratio)
   SETTABLE(extract_traceparent)
   SETTABLE(extract_b3)
+  SETTABLE(pass_tracestate)
   SETTABLE(capture_response_heads)
   SETTABLE(capture_client_heads)
   SETTABLE(host_ring_room)

@@ -68,7 +68,8 @@ export class GrpcSession implements Disposable {
       const executable = copyProgram(held.scratch, options.program, options.profile);
       const called = options.traceDownstream ? executable : fixture(options.called ?? driver);
       const tls = options.tls ?? false;
-      held.downstream = await startServer(called, tls ? ['--tls'] : []);
+      const tells = options.called === 'grpcgo' ? ['--tell'] : [];
+      held.downstream = await startServer(called, tls ? ['--tls', ...tells] : tells);
       const scheme = tls ? 'https' : 'http';
       const address = (server: Server) => `${scheme}://127.0.0.1:${server.port}`;
       const relayed = ['--relay-after', RELAY_AFTER_MS, '--downstream', address(held.downstream)];
@@ -119,6 +120,13 @@ export class GrpcSession implements Disposable {
     await pause(SETTLE_MS);
     await this.#held.agent?.stop();
     return await this.#held.collector.finish();
+  }
+
+  /** Calls' ids and what context the called server got of each; of grpc-go alone. */
+  get told(): readonly (readonly [id: string, traceparent: string])[] {
+    const lines = this.#held.downstream.child.stdout.split('\n');
+    const told = lines.filter((line) => line.startsWith('context '));
+    return told.map((line) => line.split(' ')).map(([, id = '', context = '']) => [id, context] as const);
   }
 
   compare(spans: readonly Span[], records: readonly GrpcRecord[], more: Partial<GrpcTruth> = {}): Edges {

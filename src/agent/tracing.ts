@@ -145,7 +145,11 @@ function open(options: KernelOptions, choice: InjectionChoice): Opened {
   const { message, established } = INJECTION;
   let kernel: Kernel | undefined;
   try {
-    kernel = openKernel({ ...options, programs: [...options.programs, message, established] });
+    kernel = openKernel({
+      ...options,
+      programs: [...options.programs, message, established],
+      constants: { ...options.constants, pass_tracestate: 1 },
+    });
     attachInjection(kernel, choice.cgroup);
     return { kernel, obstacle: undefined };
   } catch (error) {

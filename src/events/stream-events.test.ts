@@ -77,6 +77,7 @@ test('a record with all kinds of fields, wherever it lies', () => {
     tls: true,
     exiting: false,
     hasParent: true,
+    ownContext: false,
     cut: true,
     socket: 5,
     call: 6,

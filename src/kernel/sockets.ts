@@ -9,7 +9,6 @@ export interface VisitedSocket {
 }
 
 interface TcpSocket {
-  readonly fd: number;
   readonly listening: boolean;
   readonly localPort: number;
   readonly connected: boolean;
@@ -28,24 +27,36 @@ const IPPROTO_TCP = 6;
 export function visitConnections(pid: number, visit: (socket: VisitedSocket) => void): void {
   const pidFd = syscall(SYS.pidfd_open, BigInt(pid), 0n);
   if (pidFd < 0) return;
-  const sockets: TcpSocket[] = [];
   try {
+    const ports = new Set<number>();
+    const candidates: number[] = [];
     for (const number of socketNumbers(pid)) {
-      const fd = syscall(SYS.pidfd_getfd, BigInt(pidFd), BigInt(number), 0n);
-      if (fd < 0) continue;
-      const socket = describe(fd);
-      if (socket) sockets.push(socket);
-      else closeSync(fd);
+      borrow(pidFd, number, (_, socket) => {
+        if (socket.listening) ports.add(socket.localPort);
+        else if (socket.connected) candidates.push(number);
+      });
     }
-    const ports = new Set(sockets.filter(({ listening }) => listening).map(({ localPort }) => localPort));
-    for (const { fd, connected, localPort } of sockets) {
-      if (!connected || ports.has(localPort)) continue;
-      const cookie = readOption(fd, SO_COOKIE, 8)?.readBigUInt64LE(0);
-      if (cookie !== undefined) visit({ fd, cookie });
+    for (const number of candidates) {
+      borrow(pidFd, number, (fd, { connected, localPort }) => {
+        if (!connected || ports.has(localPort)) return;
+        const cookie = readOption(fd, SO_COOKIE, 8)?.readBigUInt64LE(0);
+        if (cookie !== undefined) visit({ fd, cookie });
+      });
     }
   } finally {
-    for (const { fd } of sockets) closeSync(fd);
     closeSync(pidFd);
+  }
+}
+
+/** One at a time: a process may have more sockets than we may have descriptors. Nothing, when it is no TCP socket. */
+function borrow(pidFd: number, number: number, use: (fd: number, socket: TcpSocket) => void): void {
+  const fd = syscall(SYS.pidfd_getfd, BigInt(pidFd), BigInt(number), 0n);
+  if (fd < 0) return;
+  try {
+    const socket = describe(fd);
+    if (socket) use(fd, socket);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -73,7 +84,7 @@ function describe(fd: number): TcpSocket | undefined {
   const listening = readOption(fd, SO_ACCEPTCONN, 4)?.readInt32LE(0) === 1;
   const localPort = readPort(SYS.getsockname, fd);
   if (localPort === undefined) return undefined;
-  return { fd, listening, localPort, connected: readPort(SYS.getpeername, fd) !== undefined };
+  return { listening, localPort, connected: readPort(SYS.getpeername, fd) !== undefined };
 }
 
 function readOption(fd: number, option: bigint, size: number): Buffer | undefined {

@@ -303,3 +303,45 @@ test('a forwarded context of the same trace leaves the parent as it is', () => {
   const parent = `${word(server.event.spanId0)}${word(server.event.spanId1)}`;
   assert.deepEqual(context(result), { trace: OWN_IDS.trace, parent, own: false });
 });
+
+const stateLine = (value: string) => `tracestate: ${value}\r\n`;
+
+/** What a call brings whose request came with these headers. */
+function passedOn(incoming: string, outgoing = get('/')): string {
+  const { messages } = start(
+    WITH_CALLS,
+    'set pass_tracestate 1',
+    recv(get('/served', incoming), { socket: 9, flags: 0x40 }),
+    connect(100),
+    ...encoded,
+    message(outgoing, { socket: 100 }),
+  );
+  const [sent = ''] = messages;
+  const header = HEADER.exec(sent)?.[0] ?? assert.fail(sent);
+  const [before = '', behind = ''] = sent.split(header);
+  assert.equal(`${before}\r\n`, 'GET / HTTP/1.1\r\n\r\n');
+  const rest = outgoing.slice(before.length);
+  assert(behind.endsWith(rest));
+  return behind.slice(0, -rest.length);
+}
+
+test('tracestate of the request that is worked for is passed on', () => {
+  for (const size of [1, 126, 127, 128, 254]) {
+    const line = stateLine(`a=${'x'.repeat(size)}`.slice(0, size));
+    assert.equal(passedOn(ownHeader('01') + line), line);
+    assert.equal(passedOn(line + ownHeader('01')), line);
+  }
+  assert.equal(passedOn(`${ownHeader('01')}TraceState:\t a=b \r\n`), stateLine('a=b'));
+});
+
+test('tracestate that is not passed on', () => {
+  const line = stateLine('a=b');
+  assert.equal(passedOn(line), '', 'without traceparent');
+  assert.equal(passedOn(ownHeader('x1') + line), '', 'its traceparent is none');
+  assert.equal(passedOn(ownHeader('01') + line + line), '', 'two of them');
+  assert.equal(passedOn(ownHeader('01') + stateLine('x'.repeat(255))), '', 'too long');
+  assert.equal(passedOn(ownHeader('01') + stateLine('')), '', 'empty');
+  assert.equal(passedOn(ownHeader('01') + line, get('/', stateLine('c=d'))), '', 'the call has one');
+  const many = get('/', 'a: b\r\n'.repeat(98));
+  assert.equal(passedOn(ownHeader('01') + line, many), '', 'no room for two headers');
+});
