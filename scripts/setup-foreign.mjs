@@ -1,6 +1,5 @@
 // Obtains programs that nobody here wrote, from the registries, into the cache; prints their paths as JSON.
 //   node scripts/setup-foreign.mjs NAME…
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory, isMain, run } from './setup-cache.mjs';
@@ -74,8 +73,15 @@ function pypi({ package: name, version }, folder) {
   unpack(folder, '.whl', (archive) => run('python3', ['-m', 'zipfile', '-e', archive, folder], quiet));
 }
 
+/** A machine that has installed nothing yet has no lists of packages. */
 function apt({ package: name }, folder) {
-  run('apt-get', ['download', '-qq', name], { ...quiet, cwd: folder });
+  const download = () => run('apt-get', ['download', '-qq', name], { ...quiet, cwd: folder });
+  try {
+    download();
+  } catch {
+    run('apt-get', ['update', '-qq'], quiet);
+    download();
+  }
   unpack(folder, '.deb', (archive) => run('dpkg-deb', ['-x', archive, folder], quiet));
 }
 
@@ -91,7 +97,7 @@ function cargo({ package: name, version }, folder) {
   const env = { ...process.env, CARGO_TARGET_DIR: target, RUSTFLAGS: '', CARGO_ENCODED_RUSTFLAGS: undefined };
   run('cargo', ['install', '--locked', '--root', folder, `${name}@${version}`], { ...quiet, env });
   renameSync(join(folder, 'bin', name), join(folder, name));
-  spawnSync('rm', ['-rf', target]);
+  rmSync(target, { recursive: true });
 }
 
 if (isMain(import.meta.url)) {

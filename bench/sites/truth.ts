@@ -29,6 +29,12 @@ const MORE_FUNCTIONS: readonly TrueFunction[] = [
     pattern: /^<?tokio::runtime::task::(?:id::)?Id>?::next$/,
   },
   {
+    // Where tonic's Channel hands its requests on: fn call(out rdi, &mut self rsi, Request rdx), as the Channel's.
+    id: 'tower.buffer_call',
+    contains: ['tower', 'buffer', 'service', 'Buffer', 'call'],
+    pattern: /^<tower::buffer::service::Buffer<.*> as tower_service::Service<.*>>::call$/,
+  },
+  {
     id: 'hyper.write_head',
     contains: ['hyper', 'proto', 'h1', 'conn', 'write_head'],
     pattern: /^<?hyper::proto::h1::conn::Conn<.*>>?::write_head$/,
@@ -53,6 +59,7 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
     functions: ['hyper.client.future', 'hyper.client.retry_future'],
     alternatives: true,
   },
+  'tonic.call': { functions: ['tonic.call', 'tower.buffer_call'], alternatives: true },
   'h2.send_trailers': {
     functions: ['h2.Send.send_trailers', 'h2.StreamRef.send_trailers'],
     alternatives: true,

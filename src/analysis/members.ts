@@ -1,6 +1,7 @@
 import { messageOf } from '../base/errors.ts';
 import { type Dwarf, openDwarf } from '../dwarf/dwarf.ts';
-import { findTypes, PartFinder } from '../dwarf/types.ts';
+import { PartFinder } from '../dwarf/parts.ts';
+import { findTypes } from '../dwarf/types.ts';
 import type { ElfFile } from '../elf/elf.ts';
 import type { MemberFact, MemberQuery } from './facts.ts';
 

@@ -13,7 +13,8 @@ import {
   sectionOf,
   withSection,
 } from './fixtures.testing.ts';
-import { type FunctionSearch, findFunctions, leadingTexts } from './functions.ts';
+import { type FunctionSearch, findFunctions } from './functions.ts';
+import { leadingTexts } from './name-search.ts';
 
 const noPause = async (): Promise<void> => {};
 

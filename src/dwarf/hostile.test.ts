@@ -7,7 +7,8 @@ import { bytesSource } from '../elf/source.ts';
 import { openDwarf } from './dwarf.ts';
 import { FIXTURES, fixture, sectionOf, withSection } from './fixtures.testing.ts';
 import { findFunctions } from './functions.ts';
-import { findTypes, PartFinder } from './types.ts';
+import { PartFinder } from './parts.ts';
+import { findTypes } from './types.ts';
 
 const noPause = async (): Promise<void> => {};
 

@@ -4,8 +4,9 @@ import { parseElf } from '../elf/elf.ts';
 import { bytesSource } from '../elf/source.ts';
 import { openDwarf } from './dwarf.ts';
 import { fixture } from './fixtures.testing.ts';
+import { PartFinder } from './parts.ts';
 import { pathOf } from './type-names.ts';
-import { findTypes, PartFinder } from './types.ts';
+import { findTypes } from './types.ts';
 
 const noPause = async (): Promise<void> => {};
 
