@@ -77,6 +77,7 @@ const MIXED: readonly Mixed[] = [
   { program: 'client13', profile: 'release-stripped', runtime: 'current' },
   { program: 'client11', profile: 'release-stripped' },
   { program: 'client11', profile: 'release-stripped', https: true },
+  { program: 'client12', profile: 'fat-lto' },
   { program: 'client12', profile: 'fat-lto-stripped' },
   { program: 'client11', profile: 'fat-lto-stripped' },
 ];
@@ -84,7 +85,7 @@ const MIXED: readonly Mixed[] = [
 for (const { tier, ...options } of MIXED) {
   const { program, https, profile, runtime = 'multi', workers = 2 } = options;
   const build = profile?.startsWith('fat-lto') ? 'fat LTO, ' : '';
-  const how = `${profile ? 'without symbols, ' : ''}${build}${https ? 'https, ' : ''}${runtime} runtime, ${workers} workers, tier ${tier ?? 'auto'}`;
+  const how = `${profile?.endsWith('-stripped') ? 'without symbols, ' : ''}${build}${https ? 'https, ' : ''}${runtime} runtime, ${workers} workers, tier ${tier ?? 'auto'}`;
   test(`${program}, ${how}: every call of mixed shapes under its request`, async (t) => {
     using session = await CallSession.start(options, tier ? { tier } : {});
     const shapes = program.startsWith('clienthyper') ? TWINS : QUICK;

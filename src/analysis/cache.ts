@@ -46,13 +46,14 @@ export function cacheKey(
   debugPaths: readonly string[],
   { queries, members }: Questions,
 ): string {
-  const questions = queries.map(({ id, kind, contains, pattern, vtableWord, recovery }) => [
+  const questions = queries.map(({ id, kind, contains, pattern, vtableWord, recovery, inlinedBeside }) => [
     id,
     kind,
     contains,
     String(pattern),
     vtableWord,
     recovery?.kind,
+    inlinedBeside,
   ]);
   const parts = [FORMAT, content, debugPaths.map(stamp), questions, members];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');

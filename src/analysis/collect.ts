@@ -62,8 +62,9 @@ export async function collectFacts(
   const isRust =
     rustc !== undefined || tables.some(({ matches }) => matches.some(({ query }) => query === RUST_NAMES));
   const nameless = symtab.functions === 0 && debugFile.functions === 0;
-  const recovered = isRust && nameless ? await recover(elf, queries, problems, pause) : NOT_RECOVERED;
   const answers = collectAnswers(queries, tables, own.segments, own.tls?.memSize ?? 0);
+  const sought = nameless ? queries : queries.filter((query) => isInlined(query, answers.functions));
+  const recovered = isRust && sought.length > 0 ? await recover(elf, sought, problems, pause) : NOT_RECOVERED;
   return {
     ...own,
     symbols: {
@@ -94,6 +95,12 @@ export async function collectFacts(
       pause,
     ),
   };
+}
+
+/** Other symbols tell that the function is in the program, but it has none of its own. */
+function isInlined({ id, inlinedBeside = [] }: SymbolQuery, functions: BinaryFacts['functions']): boolean {
+  const has = (query: string) => (functions[query] ?? []).length > 0;
+  return inlinedBeside.some(has) && !has(id);
 }
 
 /** A symbol tells more surely than anything else. */

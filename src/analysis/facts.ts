@@ -80,6 +80,8 @@ export interface SymbolQuery {
   readonly vtableWord?: number;
   /** For programs without symbols. */
   readonly recovery?: Recovery;
+  /** Also for programs that have symbols for one of these queries and none for this one: it is inlined. */
+  readonly inlinedBeside?: readonly string[];
 }
 
 /** A question for DWARF: where in a type a member is. */
@@ -145,7 +147,7 @@ export interface SiteFact {
   readonly displacement: number;
 }
 
-/** What was looked for without symbols; all empty where there are symbols. */
+/** What was looked for without symbols; all empty where symbols tell. */
 export interface RecoveredFacts {
   /** Why the program can't be searched; undefined when it was, or has symbols. */
   readonly problem: string | undefined;

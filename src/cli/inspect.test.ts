@@ -34,6 +34,15 @@ test('a report of a Rust program', async () => {
   assert.doesNotMatch(text, /undefined|NaN| +$/m);
 });
 
+test('of a program without symbols: what is found all the same', async () => {
+  const text = await output('rust-stripped', false);
+  assert.match(
+    text,
+    /^ {2}no symbols {4}1 of \d+ functions and variables that are asked for found without them$/m,
+  );
+  assert.doesNotMatch(await output('rust-no-pie', false), /no symbols/);
+});
+
 test('a program in another language is described too', async () => {
   const text = await output('c-pie', false);
   assert.match(text, /^ {2}Rust {10}no sign of it$/m);

@@ -58,6 +58,7 @@ function contentRows(facts: BinaryFacts): readonly (readonly string[])[] {
     ['Rust', facts.isRust ? 'yes' : 'no sign of it'],
     ['rustc', rustcText(facts)],
     ['functions', symbolText(facts)],
+    ...recoveredRows(facts),
     ['debug info', facts.dwarf ? 'yes (.debug_info)' : 'none'],
     ['unwind info', facts.ehFrame ? 'yes (.eh_frame)' : 'none'],
     ['thread-local', tls ? `${tls.memSize} bytes, aligned to ${tls.align}` : 'none'],
@@ -68,6 +69,21 @@ function rustcText({ rustc, isRust }: BinaryFacts): string {
   if (rustc === undefined) return isRust ? 'unknown' : 'none';
   const commit = rustc.commit === undefined ? '' : `, commit ${rustc.commit}`;
   return `${rustc.version ?? 'unknown version'}${commit} (from ${rustc.evidence})`;
+}
+
+/** Of a program without symbols: how much of what is asked was found all the same, or why nothing. */
+function recoveredRows({ recovered, functions, objects }: BinaryFacts): readonly (readonly string[])[] {
+  const { problem, threadWords, sites, missing } = recovered;
+  if (problem !== undefined) return [['no symbols', `nothing found without them: ${problem}`]];
+  const answers = [...Object.entries(functions), ...Object.entries(objects)];
+  const named = answers.flatMap(([id, found]) =>
+    found.some((one) => one.source === 'recovered') ? [id] : [],
+  );
+  const places = Object.entries(sites).flatMap(([id, found]) => (found.length > 0 ? [id] : []));
+  const found = new Set([...named, ...places, ...Object.keys(threadWords)]).size;
+  if (found + Object.keys(missing).length === 0) return [];
+  const all = found + Object.keys(missing).length;
+  return [['no symbols', `${found} of ${all} functions and variables that are asked for found without them`]];
 }
 
 function symbolText({ symbols }: BinaryFacts): string {

@@ -26,6 +26,21 @@ export const WINDOW_OVERLAP = 16;
 /** References of one program: its code would be larger than any. */
 const MAX_REFERENCES = 1 << 23;
 
+const RELATIVE = 1;
+const BRANCH = 2;
+const ADDITION = 3;
+const THREAD_LOCAL = 4;
+const IMMEDIATE = 5;
+
+/** What a byte of the code may be of: a ModRM with a displacement from the instruction pointer, or an opcode. */
+const KINDS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  if ((byte & 0xc7) === 0x05) return RELATIVE;
+  if (byte === 0xe8 || byte === 0xe9) return BRANCH;
+  if (byte === 0xc1) return ADDITION;
+  if (byte === 0x64) return THREAD_LOCAL;
+  return (byte & 0xf8) === 0xb8 ? IMMEDIATE : 0;
+});
+
 /** Gathers references window by window; `scan` must be given the windows in order. */
 export class CodeIndexer {
   readonly #image: DataImage;
@@ -48,13 +63,22 @@ export class CodeIndexer {
   scan(bytes: Buffer, svma: number, from: number): void {
     const end = bytes.length - 6;
     for (let at = Math.max(2, from); at < end; at++) {
-      const byte = bytes[at] ?? 0;
-      if ((byte & 0xc7) === 0x05) this.#relative(bytes, svma, at);
-      else if (byte === 0xe8 || byte === 0xe9)
-        this.#branch(svma + at, svma + at + 5 + bytes.readInt32LE(at + 1));
-      else if (byte === 0xc1 && bytes[at - 1] === 0x0f) this.#addition(bytes, svma, at);
-      else if (byte === 0x64 && isOperation(bytes[at + 1] ?? 0)) this.#threadLocal.push(svma + at);
-      else if (this.#fixed && (byte & 0xf8) === 0xb8) this.#immediate(svma + at, bytes.readUInt32LE(at + 1));
+      switch (KINDS[bytes[at] ?? 0]) {
+        case RELATIVE:
+          this.#relative(bytes, svma, at);
+          break;
+        case BRANCH:
+          this.#branch(svma + at, svma + at + 5 + bytes.readInt32LE(at + 1));
+          break;
+        case ADDITION:
+          if (bytes[at - 1] === 0x0f) this.#addition(bytes, svma, at);
+          break;
+        case THREAD_LOCAL:
+          if (isOperation(bytes[at + 1] ?? 0)) this.#threadLocal.push(svma + at);
+          break;
+        case IMMEDIATE:
+          if (this.#fixed) this.#immediate(svma + at, bytes.readUInt32LE(at + 1));
+      }
     }
   }
 

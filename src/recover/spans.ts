@@ -71,8 +71,17 @@ function spansOf(row: SpanRow): readonly Span[] {
   return spans;
 }
 
+const nearestVersions = new Map<readonly SpanRow[], Map<string, string | undefined>>();
+
 /** The version itself, else the nearest one of its compatible line. */
 function nearestVersion(rows: readonly SpanRow[], version: string): string | undefined {
+  const known = nearestVersions.get(rows) ?? new Map<string, string | undefined>();
+  if (!known.has(version)) known.set(version, findNearest(rows, version));
+  nearestVersions.set(rows, known);
+  return known.get(version);
+}
+
+function findNearest(rows: readonly SpanRow[], version: string): string | undefined {
   const wanted = parseVersion(version);
   if (!wanted) return undefined;
   const line = rows

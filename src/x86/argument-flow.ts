@@ -38,11 +38,11 @@ export function argumentFlow(code: Code): ArgumentFlow {
 }
 
 /** Arguments that a call of a known target finds in argument registers. */
-function passedBy(code: Code, { instruction, registers, target }: FlowStep): readonly PassedArgument[] {
+function passedBy(code: Code, { instruction, placeIn, target }: FlowStep): readonly PassedArgument[] {
   const called = target ?? slotOf(code, instruction);
   if (called === undefined) return [];
   return ARGUMENT_REGISTERS.flatMap((as) => {
-    const place = registers.get(ENCODED[as]);
+    const place = placeIn(ENCODED[as]);
     if (!place || place.base === 'frame' || place.displacement !== 0) return [];
     return [{ argument: place.base, as, target: called }];
   });

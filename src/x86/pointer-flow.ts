@@ -18,8 +18,8 @@ export interface Place {
 /** What is known before an instruction runs. */
 export interface FlowStep {
   readonly instruction: Instruction;
-  /** By number in x86 encodings: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7 rdi, 8 … 15. */
-  readonly registers: ReadonlyMap<number, Place>;
+  /** What a register holds, by its number in x86 encodings: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7 rdi, 8 … 15. */
+  readonly placeIn: (register: number) => Place | undefined;
   /** The memory it refers to, when it is known where. */
   readonly memory: Place | undefined;
   /** Of a direct call or jump: its target's svma. */
@@ -60,7 +60,7 @@ export function pointerFlow(code: Code, visit: (step: FlowStep) => void): void {
   let edges = noEdges();
   for (let pass = 0; pass < MAX_PASSES; pass++) {
     const next = noEdges();
-    walk(code, edges, next, () => {});
+    walk(code, edges, next);
     if (sameEdges(edges, next)) {
       walk(code, edges, noEdges(), visit);
       return;
@@ -71,7 +71,7 @@ export function pointerFlow(code: Code, visit: (step: FlowStep) => void): void {
 
 const noEdges = (): Edges => ({ backward: new Map(), indirect: undefined });
 
-function walk(code: Code, edges: Edges, next: Edges, visit: (step: FlowStep) => void): void {
+function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) => void): void {
   using decoder = new FunctionDecoder(code);
   const { Register } = iced();
   let known: Known | undefined = { registers: entryState(), slots: new Map() };
@@ -93,9 +93,9 @@ function walk(code: Code, edges: Edges, next: Edges, visit: (step: FlowStep) => 
     const memory = placeOf(current, registers);
     const jump = decoder.jump();
     const target = targetOf(current, jump?.target, code);
-    visit({
+    visit?.({
       instruction: one,
-      registers: numbered(registers),
+      placeIn: (number) => registers.get(iced().Register.RAX + number),
       memory,
       target,
       joined,
@@ -106,11 +106,6 @@ function walk(code: Code, edges: Edges, next: Edges, visit: (step: FlowStep) => 
     if (known && jump) leave(jump.target, one.offset, known, forward, next);
     reached = one.flow !== 'transfer' || isConditional(current);
   }
-}
-
-function numbered(registers: State): ReadonlyMap<number, Place> {
-  const { RegisterExt } = iced();
-  return new Map([...registers].map(([register, place]) => [RegisterExt.number(register), place]));
 }
 
 /** The stack pointer is the same in the whole body of a function, whatever leads there. */

@@ -135,8 +135,8 @@ const [RSP, RDI] = [4, 7];
 /** What is known of rdi and of the stack at each direct call. */
 function calls(...parts: readonly (readonly number[])[]) {
   const found: (string | undefined)[] = [];
-  pointerFlow(code(...parts), ({ instruction, registers, target }) => {
-    const [rdi, rsp] = [registers.get(RDI), registers.get(RSP)];
+  pointerFlow(code(...parts), ({ instruction, placeIn, target }) => {
+    const [rdi, rsp] = [placeIn(RDI), placeIn(RSP)];
     if (target !== undefined && instruction.flow === 'call')
       found.push(`${rdi ? `${rdi.base}${rdi.displacement}` : 'unknown'} ${rsp?.displacement}`);
   });

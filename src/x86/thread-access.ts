@@ -48,15 +48,11 @@ class ThreadPointerTracker {
   readonly #constants = new Map<number, number>();
   readonly #accesses: ThreadAccess[] = [];
   readonly #info: InstructionInfoFactory = new (iced().InstructionInfoFactory)();
-  /** Nothing is looked at before the first use of the thread pointer. */
-  #active = false;
-
   step(current: IcedInstruction): void {
     const { Register, Code: Opcode, OpKind } = iced();
     const fs = current.segmentPrefix === Register.FS;
     const constant = current.code === Opcode.Mov_rm64_imm32 && current.op0Kind === OpKind.Register;
-    if (!this.#active && !fs && !constant) return;
-    this.#active = true;
+    if (!fs && !constant && this.#pointers.size + this.#constants.size === 0) return;
     this.#note(current, fs);
     const result = this.#result(current, fs);
     this.#forget(current);

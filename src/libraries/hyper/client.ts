@@ -13,6 +13,8 @@ import {
 const CLIENT_TRANSACTION = '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>';
 /** hyper-util's client, and hyper 0.14's. */
 const MODULE = '(?:hyper_util::client::legacy|hyper::client)::client';
+/** Symbols of the client that are there whatever is inlined: drop glue is called by vtables. */
+const FUTURES = ['hyper.client.future', 'hyper.client.retry_future'];
 /** Instantiations of a generic client a program may have: one for each connector and body. */
 const INSTANCES = 64;
 
@@ -22,6 +24,7 @@ const transaction = (method: 'parse' | 'encode'): SymbolQuery => ({
   contains: ['hyper', 'Client', 'Http1Transaction', method],
   pattern: new RegExp(`^${CLIENT_TRANSACTION}::${method}$`),
   recovery: { kind: 'functions', find: transactionOf('Client', method) },
+  ...(method === 'encode' && { inlinedBeside: FUTURES }),
 });
 
 /** The drop glue of an async method's future: legacy names end in `{{closure}}`, v0 names in `{closure#0}`. */
@@ -57,6 +60,7 @@ export const hyperClient: Library = {
       contains: ['hyper', 'client', 'extract_domain'],
       pattern: new RegExp(`^${MODULE}::extract_domain$`),
       recovery: { kind: 'functions', find: extractDomain },
+      inlinedBeside: FUTURES,
     },
     ...['request', 'call', 'get'].map(
       (method): SymbolQuery => ({

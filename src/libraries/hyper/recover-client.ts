@@ -82,8 +82,8 @@ function domainHosts(program: Program): readonly DomainHost[] {
 
 function uriOf(program: Program, one: CodeFunction, setter: CodeFunction): Place | undefined {
   const given: (Place | undefined)[] = [];
-  program.flow(one, ({ target, registers }) => {
-    if (target === setter.svma) given.push(registers.get(RDI));
+  program.flow(one, ({ target, placeIn }) => {
+    if (target === setter.svma) given.push(placeIn(RDI));
   });
   const [first] = given;
   const same = given.every(
@@ -108,10 +108,10 @@ function uriCopies(program: Program, { one, module, uri, setter }: DomainHost): 
   const sites: RecoveredSite[] = [];
   if (uri?.base !== 'frame') return sites;
   let [authority, path, done] = [false, false, false];
-  program.flow(one, ({ instruction, registers, memory, target, joined, probeable, emulated }) => {
+  program.flow(one, ({ instruction, placeIn, memory, target, joined, probeable, emulated }) => {
     if (joined) [authority, path] = [false, false];
     const inUri = memory?.base === 'frame' ? memory.displacement - (uri?.displacement ?? 0) : undefined;
-    const stack = registers.get(RSP);
+    const stack = placeIn(RSP);
     const ready = authority && path && probeable && emulated && stack?.base === 'frame' && !done;
     if (ready && uri) {
       const evidence = `the Uri in its frame is copied here; it calls set_scheme for it (panic locations of client.rs) and compares with port 443`;

@@ -114,10 +114,10 @@ function writtenHead(
   };
   if (!own.startsWith('<Client') || !own.endsWith('encode') || !named.every(isOwn)) return [];
   const given = new Map<number, boolean>();
-  program.flow(one, ({ target, registers }) => {
+  program.flow(one, ({ target, placeIn }) => {
     const callee = target === undefined ? undefined : program.startsAt(target);
     if (!callee || !writesHeaders(program, callee)) return;
-    const head = registers.get(RDI);
+    const head = placeIn(RDI);
     given.set(callee.svma, head?.base === 'rsi' && head.displacement === 0);
   });
   if (given.size < 2 || ![...given.values()].every(Boolean)) return [];
