@@ -9,7 +9,7 @@ export type PointedTo = (slot: number) => number | undefined;
  * Addresses of the 64-bit variables to which a function adds 1 atomically and uses the result:
  *
  *     mov  rax, [rip + pointer]      or lea rax, [rip + variable], or neither
- *     mov  ecx, 1
+ *     mov  ecx, 1                    or push 1; pop rcx
  *     lock xadd [rax], rcx           or [rip + variable]
  *
  * Each once, sorted. Registers are followed along the code, not along its jumps.
@@ -19,6 +19,7 @@ export function countersIn(code: Code, pointedTo: PointedTo): readonly number[] 
   const addresses = new Map<number, number>();
   const ones = new Set<number>();
   const found = new Set<number>();
+  let pushed = false;
   for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next()) {
     const { current } = decoder;
     const counter = addedTo(current, addresses, ones);
@@ -26,11 +27,14 @@ export function countersIn(code: Code, pointedTo: PointedTo): readonly number[] 
     const address = loadedAddress(current, pointedTo);
     const copied = copiedRegister(current);
     const value = copied === undefined ? undefined : addresses.get(copied);
+    const isOne =
+      (copied !== undefined && ones.has(copied)) || (pushed && current.code === iced().Code.Pop_r64);
     forget(decoder, one, addresses, ones);
     if (address !== undefined) addresses.set(current.op0Register, address);
     else if (value !== undefined) addresses.set(current.op0Register, value);
-    const ready = loadsOne(current);
+    const ready = isOne ? current.op0Register : loadsOne(current);
     if (ready !== undefined) ones.add(ready);
+    pushed = current.code === iced().Code.Pushq_imm8 && current.immediate(0) === 1n;
   }
   return [...found].sort((a, b) => a - b);
 }

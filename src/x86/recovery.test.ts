@@ -60,6 +60,9 @@ test('counters: one is added atomically, and the sum used', () => {
   const pointedTo = (slot: number) => (slot === 0x8000 ? 0x9000 : undefined);
   assert.deepEqual(countersIn(code(address, one, add), pointedTo), [0x9000]);
   assert.deepEqual(countersIn(code(pointer, one, add), pointedTo), [0x9000]);
+  const small = [0x6a, 1, 0x59]; // push 1; pop rcx
+  assert.deepEqual(countersIn(code(address, small, add), pointedTo), [0x9000]);
+  assert.deepEqual(countersIn(code(address, [0x6a, 2, 0x59], add), pointedTo), []);
   assert.deepEqual(countersIn(code(address, two, add), pointedTo), []);
   assert.deepEqual(countersIn(code(one, add), pointedTo), []);
   assert.deepEqual(countersIn(code(address, CALL, one, add), pointedTo), []);
