@@ -25,6 +25,14 @@ for (const program of SERVERS) {
   }
 }
 
+for (const program of SERVERS) {
+  test(`${program} without symbols: one right span a request of HTTP/2`, async () => {
+    using session = await Session.start({ program, tls: true, profile: 'release-stripped' });
+    using load = startStreamLoad(session.target, { count: 3_000 });
+    await session.assertSpansMatch(await finishLoad(load));
+  });
+}
+
 /** After `ready`, in which the first events may still be of probes that came one after another. */
 const ATTACHED_NS = 200_000_000n;
 
@@ -91,6 +99,14 @@ for (const program of CLIENTS) {
       await compareCalls(t, session, [...ENDS, ...select]);
     });
   }
+}
+
+for (const program of CLIENTS) {
+  test(`${program} without symbols: every HTTP/2 call under its request`, async (t) => {
+    using session = await CallSession.start({ program, https: true, profile: 'release-stripped' });
+    const ends = [{ shapes: ['status'], count: 500 }];
+    await compareCalls(t, session, [{ shapes: QUICK, count: 3_000 }, ...ends]);
+  });
 }
 
 const isRpc = (span: Span) => span.attributes['rpc.system.name'] !== undefined;

@@ -47,6 +47,14 @@ const QUICK = [
   ...['down.call:message', 'up.call:message', 'both.call:message'],
 ];
 
+const BAD_ENDS: readonly GrpcLoad[] = [
+  ...['status', 'panic'].map((end) => ({
+    kinds: METHODS.map((method) => `${method}.${end}`),
+    count: 400,
+  })),
+  ...each(calling('status', 'late', 'panic'), 400),
+];
+
 const MIXED: readonly GrpcOptions[] = PROGRAMS.flatMap((program): readonly GrpcOptions[] => [
   { program, traceDownstream: true },
   { program, runtime: 'current' },
@@ -60,6 +68,20 @@ for (const options of MIXED) {
     using session = await GrpcSession.start(options);
     await compareRuns(t, session, [{ kinds: QUICK, count: CALLS }]);
   });
+}
+
+for (const program of PROGRAMS) {
+  for (const tls of [false, true]) {
+    test(`${program}${tls ? ', TLS' : ''}, without symbols: mixed calls, and calls that end badly`, async (t) => {
+      using session = await GrpcSession.start({
+        program,
+        tls,
+        profile: 'release-stripped',
+        traceDownstream: true,
+      });
+      await compareRuns(t, session, [{ kinds: QUICK, count: 3_000 }, ...BAD_ENDS]);
+    });
+  }
 }
 
 const ENDS: readonly GrpcLoad[] = [

@@ -3,6 +3,7 @@ import type { CodeFunction, EventUse, LocationUse, Program } from '../../recover
 import type { Recogniser, RecoveredFunction } from '../../recover/recogniser.ts';
 import { linesIn, type NamedUse } from '../../recover/spans.ts';
 import type { ArgumentName } from '../library.ts';
+import { recogniseSilent } from './recover-silent.ts';
 
 type Line = NamedUse<EventUse | LocationUse>;
 
@@ -60,8 +61,13 @@ export const recogniseMethod =
   (method: StreamMethod): Recogniser =>
   (program) => {
     const hosts = streamFunctions(program).filter(({ lines }) => lines.some((line) => isOwn(line, method)));
-    const own = method.own[0];
-    if (hosts.length === 0) return { reason: `no panic location and no event of ${own} was found` };
+    const [own = ''] = method.own;
+    if (hosts.length === 0) {
+      const found = recogniseSilent(program, own, method.name);
+      return found.length > 0
+        ? { found }
+        : { reason: `no panic location and no event of ${own} was found, and nothing else that tells` };
+    }
     const pure = hosts.filter(({ lines }) => lines.every((line) => isInside(line, method)));
     if (pure.length === 0) return { reason: `${own} is inlined into another function` };
     const found = pure.filter(({ one }) => hasArguments(program, one, method));
