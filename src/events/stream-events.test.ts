@@ -95,7 +95,6 @@ test('a record with all kinds of fields, wherever it lies', () => {
     status: 201,
     reason: 8,
     methodTag: 9,
-    ownContext: false,
     method: 'REPORT',
     scheme: 'https',
     authority: 'shop.example:8443',
