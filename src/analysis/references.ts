@@ -1,9 +1,8 @@
 import { svma } from '../base/address.ts';
-import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, SHT_RELA, STT_FUNC } from '../elf/constants.ts';
+import { codeRanges } from '../elf/code-ranges.ts';
+import { SHF_ALLOC, SHT_PROGBITS, SHT_RELA, STT_FUNC } from '../elf/constants.ts';
 import type { ElfFile } from '../elf/elf.ts';
 import { hasBytes, type Section } from '../elf/sections.ts';
-import { isExecutable, loadSegments } from '../elf/segments.ts';
-import { isInside } from '../elf/source.ts';
 import { type SymbolTable, symbolChunks } from '../elf/symbols.ts';
 import { windows } from './windows.ts';
 
@@ -99,23 +98,6 @@ export async function codeReferences(
     }
   }
   return found;
-}
-
-interface CodeSpan {
-  readonly svma: number;
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** Executable sections; without section headers the executable segments. */
-function codeRanges(elf: ElfFile): readonly CodeSpan[] {
-  const sections = elf.sections.filter(
-    (section) => (section.flags & SHF_EXECINSTR) !== 0 && hasBytes(section, elf.source.size),
-  );
-  if (sections.length > 0) return sections;
-  return loadSegments(elf.segments)
-    .filter((load) => isExecutable(load) && isInside(load.fileOffset, load.fileSize, elf.source.size))
-    .map((load) => ({ svma: load.svma, offset: load.fileOffset, size: load.fileSize }));
 }
 
 function scanCode(bytes: Buffer, start: number, wanted: ReadonlySet<number>, found: number[]): void {

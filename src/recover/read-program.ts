@@ -1,10 +1,10 @@
 import { svma as asSvma } from '../base/address.ts';
-import { ET_EXEC, SHF_EXECINSTR } from '../elf/constants.ts';
+import { codeRanges } from '../elf/code-ranges.ts';
+import { ET_EXEC } from '../elf/constants.ts';
 import { readDataImage } from '../elf/data-image.ts';
 import { readEhFrame } from '../elf/eh-frame.ts';
 import { type ElfFile, findSection, sectionBytes } from '../elf/elf.ts';
-import { hasBytes } from '../elf/sections.ts';
-import { isExecutable, loadSegments, toFileOffset } from '../elf/segments.ts';
+import { loadSegments, toFileOffset } from '../elf/segments.ts';
 import { isInside } from '../elf/source.ts';
 import { CodeIndexer, WINDOW_OVERLAP } from './code-index.ts';
 import { type CodeFunction, createProgram, type Program } from './program.ts';
@@ -39,21 +39,4 @@ function codeOf(elf: ElfFile, { svma, size }: CodeFunction): Uint8Array | undefi
   const offset = toFileOffset(loadSegments(elf.segments), asSvma(svma));
   if (offset === undefined || !isInside(offset, size, elf.source.size)) return undefined;
   return elf.source.read(offset, size, 'code');
-}
-
-interface CodeSpan {
-  readonly svma: number;
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** Executable sections by address; without section headers the executable segments. */
-function codeRanges(elf: ElfFile): readonly CodeSpan[] {
-  const sections = elf.sections.filter(
-    (section) => (section.flags & SHF_EXECINSTR) !== 0 && hasBytes(section, elf.source.size),
-  );
-  const segments = loadSegments(elf.segments)
-    .filter((load) => isExecutable(load) && isInside(load.fileOffset, load.fileSize, elf.source.size))
-    .map((load) => ({ svma: load.svma, offset: load.fileOffset, size: load.fileSize }));
-  return (sections.length > 0 ? sections : segments).toSorted((a, b) => a.svma - b.svma);
 }

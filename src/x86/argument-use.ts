@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { ARGUMENT_REGISTERS, type ArgumentRegister, type Code, FunctionDecoder } from './instruction.ts';
+import { isKept } from './kept-registers.ts';
 
 /**
  * Argument registers that a function takes for pointers, each with the displacements at which it reads or writes behind
@@ -84,14 +85,5 @@ function stackSlot(current: IcedInstruction): string | undefined {
 }
 
 function forgetScratch(registers: Registers): void {
-  const { Register } = iced();
-  const kept: readonly number[] = [
-    Register.RBX,
-    Register.RBP,
-    Register.R12,
-    Register.R13,
-    Register.R14,
-    Register.R15,
-  ];
-  for (const register of registers.keys()) if (!kept.includes(register)) registers.delete(register);
+  for (const register of registers.keys()) if (!isKept(register)) registers.delete(register);
 }

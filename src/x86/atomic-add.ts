@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder, type Instruction } from './instruction.ts';
+import { isKept } from './kept-registers.ts';
 import type { NoSite, Site } from './site.ts';
 import { isEmulated } from './uprobe.ts';
 
@@ -121,19 +122,9 @@ const isRegister = (register: number): boolean => register !== iced().Register.N
 
 /** After a call only the registers that a function must keep are as before. */
 function forget(registers: Set<number>, decoder: FunctionDecoder, one: Instruction): void {
-  const { Register } = iced();
-  const kept: readonly number[] = [
-    Register.RBX,
-    Register.RBP,
-    Register.R12,
-    Register.R13,
-    Register.R14,
-    Register.R15,
-  ];
   const written = decoder.written();
   for (const register of registers)
-    if (written.has(register) || (one.flow === 'call' && !kept.includes(register)))
-      registers.delete(register);
+    if (written.has(register) || (one.flow === 'call' && !isKept(register))) registers.delete(register);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder, type Instruction } from './instruction.ts';
+import { isKept } from './kept-registers.ts';
 
 /** What a slot of the global offset table points to. */
 export type PointedTo = (slot: number) => number | undefined;
@@ -85,18 +86,8 @@ function forget(
   ones: Set<number>,
 ): void {
   if (addresses.size + ones.size === 0) return;
-  const { Register } = iced();
-  const kept: readonly number[] = [
-    Register.RBX,
-    Register.RBP,
-    Register.R12,
-    Register.R13,
-    Register.R14,
-    Register.R15,
-  ];
   const written = decoder.written();
-  const lost = (register: number) =>
-    written.has(register) || (one.flow === 'call' && !kept.includes(register));
+  const lost = (register: number) => written.has(register) || (one.flow === 'call' && !isKept(register));
   for (const register of addresses.keys()) if (lost(register)) addresses.delete(register);
   for (const register of ones) if (lost(register)) ones.delete(register);
 }

@@ -7,6 +7,7 @@ import {
   FunctionDecoder,
   type Instruction,
 } from './instruction.ts';
+import { isKept } from './kept-registers.ts';
 import { isEmulated } from './uprobe.ts';
 
 /** Where something lies: so many bytes behind what an argument pointed to at entry, or behind the stack's top then. */
@@ -31,9 +32,6 @@ export interface FlowStep {
 }
 
 type State = Map<number, Place>;
-
-/** Callee-saved, by the System V ABI. */
-const KEPT = ['RBX', 'RBP', 'RSP', 'R12', 'R13', 'R14', 'R15'] as const;
 
 /** What is known at a point: registers, and slots of the frame by their displacement. */
 interface Known {
@@ -258,6 +256,6 @@ function storedValue(current: IcedInstruction, state: State): Place | undefined 
 
 function forgetScratch(state: State): void {
   const { Register } = iced();
-  const kept = new Set<number>(KEPT.map((name) => Register[name]));
-  for (const register of state.keys()) if (!kept.has(register)) state.delete(register);
+  for (const register of state.keys())
+    if (register !== Register.RSP && !isKept(register)) state.delete(register);
 }

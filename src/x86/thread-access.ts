@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction, InstructionInfoFactory } from 'iced-x86';
 import { iced } from './iced.ts';
 import type { Code } from './instruction.ts';
+import { isKept } from './kept-registers.ts';
 
 /** A read or write of thread-local memory. */
 export interface ThreadAccess {
@@ -27,9 +28,6 @@ export function threadAccesses(code: Code): readonly ThreadAccess[] {
   current.free();
   return tracker.finish();
 }
-
-/** Registers that calls keep. */
-const KEPT = ['RBX', 'RBP', 'R12', 'R13', 'R14', 'R15'] as const;
 
 /**
  * Follows the thread pointer and constants through the registers of a function, in the order of its code:
@@ -129,7 +127,7 @@ class ThreadPointerTracker {
   }
 
   #forget(current: IcedInstruction): void {
-    const { FlowControl, OpAccess, Register, RegisterExt } = iced();
+    const { FlowControl, OpAccess, RegisterExt } = iced();
     if (this.#pointers.size + this.#constants.size === 0) return;
     const info = this.#info.info(current);
     for (const used of info.usedRegisters()) {
@@ -140,9 +138,8 @@ class ThreadPointerTracker {
     info.free();
     const flow = current.flowControl;
     if (flow !== FlowControl.Call && flow !== FlowControl.IndirectCall) return;
-    const kept = new Set<number>(KEPT.map((name) => Register[name]));
     for (const register of [...this.#pointers.keys(), ...this.#constants.keys()])
-      if (!kept.has(register)) this.#drop(register);
+      if (!isKept(register)) this.#drop(register);
   }
 
   #drop(register: number): void {
