@@ -25,7 +25,7 @@ interface SilentMethod {
 }
 
 /** By the name of the method. */
-export const SILENT: Readonly<Record<string, SilentMethod>> = {
+const SILENT: Readonly<Record<string, SilentMethod>> = {
   'Recv::recv_headers': {
     find: recvHeaders,
     evidence: 'counts a received stream, arguments in rdx, rcx, r8',
@@ -81,6 +81,7 @@ function recvTrailers(program: Program): readonly CodeFunction[] {
   const others = new Set([...headers, ...sendHeaders(program)].map(({ svma }) => svma));
   const callers = distinct(headers.flatMap((one) => program.callers(one).map((at) => at.function)));
   const resets = new Set([...sendReset(program), ...enqueueReset(program)].map(({ svma }) => svma));
+  if (resets.size === 0) return [];
   const found = distinct(callers.flatMap((one) => program.callees(one))).filter(
     (one) =>
       !others.has(one.svma) &&
