@@ -36,7 +36,7 @@ export interface ClientParts {
   readonly error: HookSites;
   readonly spawn: HookSites;
   readonly layout: Found<ClientLayout>;
-  /** For callers of other clients: what is of hyper's is 0. */
+  /** For callers of other clients: what is of hyper's is 0 where none is linked. */
   readonly requestLayout: Found<ClientLayout>;
 }
 
@@ -58,8 +58,15 @@ export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientPar
     error: errorSites(facts, readCode),
     spawn: spawnSites(facts, readCode),
     layout: clientLayout(hyperClientLayout(facts), request),
-    requestLayout: clientLayout({ value: NO_HYPER, evidence: 'no client of hyper' }, request),
+    requestLayout: otherLayout(facts, request),
   };
+}
+
+/** Without symbols a client of hyper may be linked that was not found. */
+function otherLayout(facts: BinaryFacts, request: Found<RequestLayout>): Found<ClientLayout> {
+  const none = { value: NO_HYPER, evidence: 'no client of hyper' };
+  const hyper = hasSymbols(facts) ? none : hyperClientLayout(facts);
+  return clientLayout('missing' in hyper ? none : hyper, request);
 }
 
 const NO_HYPER: HyperClientLayout = {

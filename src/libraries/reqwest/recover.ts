@@ -87,6 +87,8 @@ const MESSAGE = 'operation timed out';
 /** Display of a unit struct: loads a text, calls. */
 const TINY = 48;
 const WORD = 8;
+/** `<Pending as Future>::poll` looks which of two it is, and calls: 82 bytes. Larger ones have it inlined. */
+const MAX_PENDING = 128;
 const DISPLAY_WORD = 4;
 const POLL_LINES = '<PendingRequest as Future>::poll';
 const POLL = '<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll';
@@ -122,7 +124,9 @@ function isUnitVtable(program: Program, table: number): boolean {
 
 function requestPolls(program: Program): ReadonlyMap<number, CodeFunction> {
   const hosts = program.functionsOf('reqwest', ASYNC);
-  const pending = hosts.filter((one) => hasLine(program, one, '<Pending as Future>::poll'));
+  const pending = hosts.filter(
+    (one) => one.size <= MAX_PENDING && hasLine(program, one, '<Pending as Future>::poll'),
+  );
   const named = hosts.filter((one) => hasLine(program, one, POLL_LINES) && isRequestPoll(program, one));
   const called = pending
     .flatMap((one) => program.callees(one))

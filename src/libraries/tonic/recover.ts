@@ -16,7 +16,8 @@ const CLIENT = /^src\/client\/(?:grpc|service)\.rs$/;
 const JUMP_SIZE = 5;
 
 /**
- * `<Channel as Service>::call` hands its arguments to `<Buffer as Service>::call`: it has that inlined, or is a jump to it.
+ * `<Channel as Service>::call` hands its arguments to `<Buffer as Service>::call` as they are: it has that inlined, is a jump to
+ * it, or is inlined itself, and then the Buffer's is the one that tonic's client calls.
  * Other buffers are no callee of tonic's client.
  */
 export const channelCall: Recogniser = (program) => {
