@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
+import type { BinaryFacts, CodeRange, CodeReader } from '../analysis/facts.ts';
 import { fileOffset, svma } from '../base/address.ts';
 import { UserError } from '../base/errors.ts';
 import { context, crate, factsWith, functionAt } from './facts-for-tests.ts';
@@ -339,6 +339,30 @@ test('gRPC: both sides of h2, whose calls they are, and the layout', () => {
   });
   assert.equal(made.streamLayout?.entrySize, 104);
   assert.equal('refStore' in (made.streamLayout ?? {}), false);
+});
+
+test('a function that is handed parts of DynStreams is not probed, nor one beside it that does not tell', () => {
+  const looks = (at: number, size: number, code: string): CodeRange => ({
+    svma: svma(at),
+    fileOffset: fileOffset(at),
+    bytes: Uint8Array.from({ length: size }, (_, i) => Buffer.from(code, 'hex')[i] ?? 0x90),
+  });
+  const [throughPointer, lock, nothing] = ['488b07488b4708c3', '488b47185bc3', '53c3'];
+  const probed = (code: Readonly<Record<number, string>>): number[] =>
+    makePlan({ facts: several, readCode: (at, size) => looks(at, size, code[at] ?? '53c3') }, 'auto')
+      .probes.filter(({ program }) => program === 'h2_closed')
+      .map((probe) => probe.svma);
+  const several = {
+    ...grpc,
+    functions: {
+      ...grpc.functions,
+      'h2.DynStreams.recv_eof': [functionAt('recv_eof', 0x10c00, 16), functionAt('recv_eof', 0x10c40, 16)],
+      'h2.DynStreams.handle_error': [],
+    },
+  };
+  assert.deepEqual(probed({ 68608: throughPointer, 68672: nothing }), [0x10c00, 0x10c40]);
+  assert.deepEqual(probed({ 68608: lock, 68672: throughPointer }), [0x10c40]);
+  assert.deepEqual(probed({ 68608: lock, 68672: nothing }), []);
 });
 
 test('trailers of an inlined function are taken in its caller, all of them', () => {

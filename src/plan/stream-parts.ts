@@ -1,5 +1,6 @@
-import type { BinaryFacts, CodeReader } from '../analysis/facts.ts';
+import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts';
 import {
+  HANDLE_SIZE,
   hasH2,
   REF_SEND_TRAILERS,
   SEND_REQUEST,
@@ -11,8 +12,9 @@ import {
 import { type FoundStreamLayout, streamLayout } from '../libraries/h2/layout.ts';
 import { type Found, hasCrate, hasFunction } from '../libraries/library.ts';
 import { hasTonicClient, tonic } from '../libraries/tonic/tonic.ts';
+import { argumentFlow } from '../x86/argument-flow.ts';
 import type { Datum, MissingHook, SourceChoice, Tier } from './plan.ts';
-import { distinct, type HookSites, hookSites } from './probes.ts';
+import { distinct, type HookSites, hookSites, MAX_FUNCTION_SIZE, sitesIn } from './probes.ts';
 
 /** Everything HTTP/2 and gRPC look for, found or not. */
 export interface StreamParts {
@@ -64,8 +66,27 @@ function trailerSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, read
 const NOTHING: HookSites = { probes: [], missing: [] };
 
 function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader): HookSites {
-  const sites = hookSites(hook, facts, readCode);
-  return { ...sites, probes: sites.probes.map((probe) => ({ ...probe, register: hook.register })) };
+  const all = facts.functions[hook.query] ?? [];
+  const taken = new Map(all.map((one) => [one, takesHandle(hook, one, readCode)]));
+  const split = [...taken.values()].includes(false);
+  const found = all.filter((one) => (split ? taken.get(one) === true : true));
+  const [refused] = all.filter((one) => !found.includes(one));
+  const reason = `${refused?.name} is handed parts of what its source says (link-time optimisation)`;
+  const missing = refused ? [{ hook: hook.name, reason }] : [];
+  if (refused && found.length === 0) return { probes: [], missing };
+  const sites = sitesIn(hook, found, facts, readCode);
+  const probes = sites.probes.map((probe) => ({ ...probe, register: hook.register }));
+  return { probes, missing: [...sites.missing, ...missing] };
+}
+
+/**
+ * LLVM may hand a function the members of a structure in place of a reference to it: `lto = "fat"` does so with
+ * DynStreams, whose first word is then the argument itself. Undefined where the code doesn't tell.
+ */
+function takesHandle({ handle }: StreamHook, one: FunctionFact, readCode: CodeReader): boolean | undefined {
+  const code = handle && one.size <= MAX_FUNCTION_SIZE ? readCode(one.svma, one.size) : undefined;
+  const behind = handle && code ? argumentFlow(code).behind.get(handle) : undefined;
+  return behind ? behind.has(0) && [...behind].every((place) => place < HANDLE_SIZE) : undefined;
 }
 
 export function streamSources(parts: StreamParts, facts: BinaryFacts, tier: Tier): readonly SourceChoice[] {

@@ -73,13 +73,19 @@ const hook = (
   arguments: frame ? [frame, stream] : [stream],
   limit: INSTANCES,
   register: (frame ? REGISTERS[frame] : 0) | (REGISTERS[stream] << 4),
+  ...(type === DYN ? { handle: stream } : {}),
   gives,
 });
 
 /** A hook whose cookie tells the kernel side in which registers its arguments are. */
 export interface StreamHook extends Hook {
   readonly register: number;
+  /** Which argument is a reference to DynStreams. */
+  readonly handle?: Register;
 }
+
+/** Bytes of DynStreams: pointers to the lock and to the send buffer, and which side it is. */
+export const HANDLE_SIZE = 24;
 
 const RECV = 'recv::Recv';
 const SEND = 'send::Send';
