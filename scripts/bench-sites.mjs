@@ -19,7 +19,10 @@ function build(names) {
   return { cells, missing };
 }
 
-const foreign = () => Object.fromEntries(Object.keys(FOREIGN).map((name) => [name, foreignProgram(name)]));
+const foreign = () =>
+  Object.fromEntries(
+    Object.entries(FOREIGN).flatMap(([name, { peer }]) => (peer ? [] : [[name, foreignProgram(name)]])),
+  );
 
 try {
   installNodePackages();

@@ -4,7 +4,10 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path';
 import { cacheDirectory, isMain, run } from './setup-cache.mjs';
 
-/** Where each comes from; `file` is its executable or shared object below the folder of its package. */
+/**
+ * Where each comes from; `file` is its executable or shared object below the folder of its package. A `peer` is not looked
+ * into: others talk with it.
+ */
 export const FOREIGN = {
   /** axum 0.8, stripped. */
   'leanspec-http': {
@@ -21,6 +24,8 @@ export const FOREIGN = {
   granian: { from: pypi, package: 'granian', version: '2.8.9', file: /^_granian\..*\.so$/ },
   /** Uses no network. */
   ripgrep: { from: apt, package: 'ripgrep', version: '', file: 'usr/bin/rg' },
+  /** Not Rust: a proxy that knows nothing of traces. */
+  nginx: { from: apt, package: 'nginx', version: '', file: 'usr/sbin/nginx', peer: true },
   /** hyper 1; these strip themselves. */
   'static-web-server': {
     from: cargo,

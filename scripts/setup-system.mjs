@@ -11,6 +11,7 @@ const PACKAGES = [
   { name: 'gcc', present: () => has('cc') },
   { name: 'libc6-dev', present: () => existsSync('/usr/include/stdio.h') },
   { name: 'nghttp2-client', present: () => has('h2load') },
+  { name: 'curl', present: () => has('curl') },
   { name: 'binutils', present: () => has('objcopy') },
 ];
 
