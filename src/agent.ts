@@ -317,12 +317,16 @@ class Agent implements AsyncDisposable {
     else this.#log.info(line);
   }
 
+  get #counts(): KernelCounts {
+    return this.#kernelCounts ?? this.#tracing.counts();
+  }
+
   #losses(): readonly Loss[] {
     const server = this.#servers.losses;
     const client = this.#clients.losses;
     const stream = this.#streams.losses;
     return [
-      ...(this.#kernelCounts ?? this.#tracing.counts()).losses,
+      ...this.#counts.losses,
       { name: 'malformed requests', count: server.malformedHeads + client.malformedHeads },
       { name: 'responses without request', count: server.unmatchedResponses },
       { name: 'client responses without request', count: client.unmatchedResponses },
@@ -352,7 +356,7 @@ class Agent implements AsyncDisposable {
 
   #summary(): string {
     const { exported, losses } = this.#snapshot();
-    const { injected } = this.#kernelCounts ?? this.#tracing.counts();
+    const { injected } = this.#counts;
     const parts = [
       `${this.#emitted} spans, ${exported} exported`,
       named('lost', losses),
@@ -363,7 +367,7 @@ class Agent implements AsyncDisposable {
   }
 
   #orphans(): string {
-    return named('client spans without parent', (this.#kernelCounts ?? this.#tracing.counts()).orphans);
+    return named('client spans without parent', this.#counts.orphans);
   }
 
   /** No losses: told to whoever wonders, when there are more of them. */
