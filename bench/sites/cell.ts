@@ -1,6 +1,5 @@
 import { analyze } from '../../src/analysis/analyze.ts';
 import type { MemberQuery } from '../../src/analysis/facts.ts';
-import { UserError } from '../../src/base/errors.ts';
 import { QUERIES } from '../../src/libraries/index.ts';
 import { MEMBER_QUERIES } from '../../src/libraries/measured.ts';
 import { makePlan } from '../../src/plan/make-plan.ts';
@@ -120,14 +119,4 @@ function usedNumbers(plan: Plan, key: (typeof LAYOUTS)[number]): Readonly<Record
     return typeof value === 'number' && !isUnused;
   });
   return Object.fromEntries(entries);
-}
-
-/** The plan of a program that must give none, or the message that says why there is none. */
-export async function planOrReason(path: string): Promise<Plan | string> {
-  try {
-    return (await planned(path)).auto;
-  } catch (error) {
-    if (error instanceof UserError) return error.message;
-    throw error;
-  }
 }
