@@ -71,6 +71,7 @@ async function feed(output: Export, count: number): Promise<FeedResult> {
     clientClosed: unexpected,
     callEnd: unexpected,
     stream: unexpected,
+    check: unexpected,
     unknown: unexpected,
   });
   const ring = new FeedRing(count);

@@ -4,6 +4,7 @@
 #include "events.h"
 #include "scan.h"
 #include "maps.h"
+#include "check.h"
 #include "b3.h"
 #include "task.h"
 #include "emit.h"

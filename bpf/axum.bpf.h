@@ -86,16 +86,22 @@ static long scan_bucket(__u32 index, struct bucket_scan *s) {
   return !(control & 0x80) && check_bucket(t, index);
 }
 
-// 1 when the template is found: `text` and `found`.
-static __always_inline int find_template(struct route_lookup *t, __u64 table) {
-  if (bpf_probe_read_user(t->table, HASH_MAP_BYTES, (void *)table)) return 0;
+// hashbrown: one bucket less than a power of two; the control bytes are as many and 16.
+static __always_inline int is_table(const struct route_lookup *t) {
+  return is_address(t->control) && !(t->mask & (t->mask + 1)) && t->mask <= 0xffffffff;
+}
+
+// 0 when the template is found (`text` and `found`), else enum doubt.
+static __always_inline __u32 find_template(struct route_lookup *t, __u64 table) {
+  if (bpf_probe_read_user(t->table, HASH_MAP_BYTES, (void *)table)) return DOUBT_MEMORY;
   t->control = *(__u64 *)(t->table + (t->layout.table_control & (TABLE_BYTES - 8)));
   t->mask = *(__u64 *)(t->table + (t->layout.table_mask & (TABLE_BYTES - 8)));
   t->found = 0;
-  if (find_by_hash(t)) return 1;
+  if (!is_table(t)) return DOUBT_POINTER;
+  if (find_by_hash(t)) return 0;
   struct bucket_scan scan = {.lookup = t};
   bpf_loop(SCAN_BUCKETS, scan_bucket, &scan, 0); // a table with another hasher
-  return t->found != 0;
+  return t->found ? 0 : DOUBT_ROUTE;
 }
 
 // No template is better than a part of one: this request gets none.
@@ -105,17 +111,26 @@ static __always_inline void forget_routes(struct routes *r) {
   count(COUNTER_ROUTE_UNKNOWN);
 }
 
-static __always_inline void add_route(struct task_connection *t, __u64 text, __u32 size) {
+// Gives enum doubt: axum takes no template that does not begin with `/`.
+static __always_inline __u32 add_route(struct task_connection *t, __u64 text, __u32 size) {
   struct routes *r = &t->routes;
   __u32 n = r->count, used = r->text_size;
-  if (n >= MAX_ROUTES || used + size > ROUTE_TEXT || used > ROUTE_TEXT || size > ROUTE_TEXT ||
-      bpf_probe_read_user(r->text + used, size, (void *)text)) {
+  if (n >= MAX_ROUTES || used + size > ROUTE_TEXT || used > ROUTE_TEXT || size > ROUTE_TEXT) {
     forget_routes(r);
-    return;
+    return 0;
   }
+  if (bpf_probe_read_user(r->text + used, size, (void *)text)) return DOUBT_MEMORY;
+  __u32 last = (used + size - 1) & (2 * ROUTE_TEXT - 1);
+  if (r->text[used] != '/' || r->text[last] < ' ') return DOUBT_TEXT;
   r->size[n] = size;
   r->text_size = used + size;
   r->count = n + 1;
+  return 0;
+}
+
+// A table that is too large to be looked through holds what is not found.
+static __always_inline int is_doubtful(const struct route_lookup *t, __u32 doubt) {
+  return doubt != DOUBT_ROUTE || t->mask < SCAN_BUCKETS;
 }
 
 // gRPC's servers use axum's router, too; in old ones a connection's task passes it.
@@ -135,17 +150,18 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t && target->flags & TARGET_STREAMS) t = bpf_map_lookup_elem(&stream_tasks, &key);
   struct binary_layout *layout = layout_of(ctx);
-  if (!t || t->open <= 0 || !layout) {
+  if (!t || t->open <= 0 || t->doubtful || !layout) {
     if (t || !works_for_grpc(&key)) count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
   t->lookup.layout = *layout;
   t->lookup.id = ctx->di;
-  if (find_template(&t->lookup, ctx->si)) {
-    add_route(t, t->lookup.text, t->lookup.found);
-  } else {
-    forget_routes(&t->routes);
-  }
+  __u32 doubt = find_template(&t->lookup, ctx->si);
+  __u64 shown = doubt ? ctx->si : t->lookup.text;
+  int believed = !doubt && trusted(ctx);
+  if (believed) doubt = add_route(t, t->lookup.text, t->lookup.found);
+  if (!believed || doubt) forget_routes(&t->routes);
+  if (doubt && is_doubtful(&t->lookup, doubt)) distrust(site_of(ctx), doubt, shown, shown);
   return 0;
 }
 

@@ -56,6 +56,23 @@ static __always_inline struct context *stream_begins(const struct target *target
   return &t->accepts;
 }
 
+#define LATE_TASKS 65536 // that other threads may draw before this one gets from the counter to the probe
+
+// Ids are drawn from one counter.
+static __always_inline int is_new_task(struct pt_regs *ctx, const struct task_key *key) {
+  __u32 site = site_of(ctx);
+  struct site_check *c = check_of(site);
+  if (key->task >= LARGEST_TASK) return distrust(site, DOUBT_TASK, key->task, 0);
+  if (!c) return 1;
+  int same = c->process == key->process;
+  if (same && (key->task == c->last || key->task + LATE_TASKS < c->last))
+    return distrust(site, DOUBT_TASK_ORDER, key->task, 0);
+  if (same && key->task < c->last) return 1;
+  c->process = key->process;
+  c->last = key->task;
+  return 1;
+}
+
 // A task is made: it works for what its maker works for.
 static __always_inline void task_new(struct pt_regs *ctx) {
   __u64 process;
@@ -64,7 +81,14 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   if (!target || !(target->flags & TARGET_CONTEXTS)) return;
   struct task_key key = {.task = register_of(ctx), .process = process};
   if (!key.task) return; // the counter has wrapped: the next one is taken
+  if (!is_new_task(ctx, &key) || !trusted(ctx)) return;
   __u64 task = current_task_id(target);
+  if (task >= key.task) { // it was drawn before this one
+    distrust_slot(target, DOUBT_TASK_ORDER, task);
+    return;
+  }
+  task_made(target->slot_site, process, key.task);
+  if (task) task_seen(target->slot_site, process, task);
   __u64 maker = caller_key(task);
   struct caller *caller = target->flags & TARGET_CALLS ? caller_here(process, maker) : 0;
   if (caller && caller->open) {
@@ -215,15 +239,39 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
   if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
+// What http::Request never has; 0: nothing. A path is only there in a call, and it may be in memory that was never
+// touched.
+__noinline int doubt_request(struct scratch *s, struct binary_layout *l) {
+  if (!s || !l) return 0;
+  const __u8 *r = s->data + WINDOW;
+  __u64 path = member(r, l->request_path), size = member(r, l->request_path + 8);
+  __u64 length = member(r, l->request_entries_length), capacity = member(r, l->request_entries_capacity);
+  __u8 first = '/';
+  if (byte_member(r, l->request_method) > LAST_METHOD) return DOUBT_METHOD;
+  if (byte_member(r, l->request_scheme) > 2) return DOUBT_TEXT;
+  if (!is_text(path, size) || !is_text(member(r, l->request_authority), member(r, l->request_authority + 8)))
+    return DOUBT_POINTER;
+  if (length > capacity || capacity > LARGEST_MAP || !is_entries(member(r, l->request_entries), length))
+    return DOUBT_POINTER;
+  if (size && bpf_probe_read_user(&first, 1, (void *)path)) return DOUBT_MEMORY;
+  return begins_path(first) ? 0 : DOUBT_TEXT;
+}
+
 // `channel`: to a gRPC channel, which adds scheme and authority in another task.
-static __always_inline void begin_call(struct scratch *s, struct target *target, const struct binary_layout *l,
-                                       __u64 process, __u64 request, int channel) {
+static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, struct target *target,
+                                       struct binary_layout *l, __u64 process, __u64 request, int channel) {
   const __u8 *r = s->data + WINDOW;
   struct event_call *e = &s->call;
   if (bpf_probe_read_user(s->data + WINDOW, REQUEST_BYTES, (void *)request)) {
-    count(COUNTER_READ_FAILED);
+    distrust(site_of(ctx), DOUBT_MEMORY, request, 0);
     return;
   }
+  __u32 doubt = doubt_request(s, l);
+  if (doubt) {
+    distrust(site_of(ctx), doubt, member(r, l->request_path), request + (l->request_path & ~31));
+    return;
+  }
+  if (!trusted(ctx)) return;
   struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
   if (c.scheme == SCHEME_NONE && !channel) return; // the client refuses it
   if (channel && !has_room(r, l)) {
@@ -233,6 +281,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   struct library_key key = {.process = process};
   key.pointer = channel ? member(r, l->request_entries) : key_of_call(r, l);
   __u64 task = current_task_id(target), path = member(r, l->request_path);
+  if (task) task_seen(target->slot_site, process, task);
   struct client_call *there = find_call(process, key.pointer);
   __u64 before = there ? there->since : 0;
   int waits = there && there->pending != PENDING_ENDED && there->pending != PENDING_DONE;
@@ -244,6 +293,7 @@ static __always_inline void begin_call(struct scratch *s, struct target *target,
   fill_header(&e->header, EVENT_CALL, c.since);
   struct context *parent = current_context(process, task, &e->orphan);
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
+  target->calls++;
   c.place.id = new_call_id();
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
@@ -286,7 +336,7 @@ static __always_inline void client_call(struct pt_regs *ctx, __u64 request, int 
   if (!layout) return;
   struct scratch *s = scratch_take();
   if (!s) return;
-  begin_call(s, target, layout, process, request, channel);
+  begin_call(ctx, s, target, layout, process, request, channel);
   scratch_give(s);
 }
 
@@ -301,9 +351,14 @@ static __always_inline void client_send(struct pt_regs *ctx) {
   __u64 entries = 0, path = 0;
   if (bpf_probe_read_user(&path, 8, (void *)(ctx->dx + l->request_path)) ||
       bpf_probe_read_user(&entries, 8, (void *)(ctx->dx + l->request_entries))) {
-    count(COUNTER_READ_FAILED);
+    distrust(site_of(ctx), DOUBT_MEMORY, ctx->dx, 0);
     return;
   }
+  if (!is_entries(entries, 0) || !path) {
+    distrust(site_of(ctx), DOUBT_POINTER, entries, ctx->dx + (l->request_entries & ~7));
+    return;
+  }
+  if (!trusted(ctx)) return;
   struct client_call *waits = find_call(process, path);
   struct caller *c = caller_here(process, caller_key(current_task_id(target)));
   if (!c) return;
@@ -327,11 +382,13 @@ static __always_inline struct client_connection *client_connection_of(const stru
 }
 
 static __always_inline void library_client_request(const struct library_key *key, const struct client_call *call,
-                                                   __u64 task) {
+                                                   __u64 task, __u32 site) {
   struct client_connection *l = client_connection_of(key);
   struct scratch *s = l ? scratch_take() : 0;
   if (!s) return;
   struct event_request *r = &s->request;
+  if (l->open && l->task == task) miss_answer(site); // it waits for one answer before it is used again
+  l->task = task;
   l->call = call->place;
   l->open = 1;
   l->sampled = call->sampled;
@@ -378,23 +435,31 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   if (!l) return;
   struct library_key key = {.process = process};
   __u64 head = ctx->si, entries = 0, path = 0;
-  if ((!written &&
-       read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer)) ||
-      bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
-      bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path))) {
-    count(COUNTER_READ_FAILED);
+  __u64 task = current_task_id(target);
+  struct client_call copy = {};
+  int unread = (!written &&
+                read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer)) ||
+               bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
+               bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path));
+  if (unread || (!written && !points(ctx, key.pointer)) || !is_entries(entries, 0)) {
+    __u64 value = unread ? head : is_entries(entries, 0) ? key.pointer : entries;
+    distrust(site_of(ctx), unread ? DOUBT_MEMORY : DOUBT_POINTER, value, ctx->si);
+    leave_pending(process, task, &copy, PENDING_UNKNOWN);
+    return;
+  }
+  if (!trusted(ctx)) {
+    leave_pending(process, task, &copy, PENDING_UNKNOWN);
     return;
   }
   struct client_call *call = find_call(process, entries);
   if (!call || call->pending == PENDING_DONE) call = find_call(process, path);
-  __u64 task = current_task_id(target);
-  struct client_call copy = {};
   if (!call || call->pending == PENDING_DONE) {
     not_followed(target, &key);
     leave_pending(process, task, &copy, PENDING_UNKNOWN);
     return;
   }
   copy = *call;
+  if (copy.pending == PENDING_SHARED) target->links++;
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
     not_followed(target, &key);
@@ -403,6 +468,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     return;
   }
   call->pending = PENDING_DONE;
+  target->links++;
   if (copy.pending == PENDING_ENDED) {
     int late = bpf_ktime_get_ns() - copy.since < ENDED_NS;
     not_followed(target, &key);
@@ -412,7 +478,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   int library = !written && target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
   if (library) {
-    library_client_request(&key, &copy, task);
+    library_client_request(&key, &copy, task, site_of(ctx));
     copy.path = key.pointer;
     leave_pending(process, task, &copy, PENDING_TLS);
   } else if (copy.scheme != SCHEME_HTTPS) {
@@ -446,16 +512,32 @@ static __always_inline void client_parse(struct pt_regs *ctx) {
   struct binary_layout *layout = layout_of(ctx);
   if (!layout) return;
   struct library_key key = {.process = process};
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) return;
+  __u32 site = site_of(ctx);
+  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) {
+    distrust(site, DOUBT_MEMORY, ctx->dx, 0);
+    return;
+  }
+  if (!points(ctx, key.pointer)) {
+    distrust(site, DOUBT_POINTER, key.pointer, ctx->dx);
+    return;
+  }
   struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
   if (!l || !l->open) return;
   __u64 pointer = 0, size = 0;
-  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) || !size) return;
+  int unread = read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) != 0;
+  if (!unread && !size) return;
+  if (unread || !is_address(pointer) || size > LARGEST_BUFFER) {
+    distrust(site, unread ? DOUBT_MEMORY : DOUBT_POINTER, unread ? ctx->si : pointer, unread ? 0 : ctx->si);
+    return;
+  }
   struct feed f = {.target = target, .task = current_task_id(target), .now = bpf_ktime_get_ns(), .library = l->id};
   f.client = 1;
   f.s = scratch_take();
   if (!f.s) return;
-  if (parse_head(pointer, size, &f, 1) == HEAD_DONE) library_client_response(l, &f, process);
+  int result = parse_head(pointer, size, &f, 1);
+  if (result == HEAD_DONE && trusted(ctx)) library_client_response(l, &f, process);
+  else if (f.s->doubt) distrust(site, f.s->doubt, pointer, ctx->si);
+  else if (result == HEAD_BAD) find_odd(site, size, pointer);
   scratch_give(f.s);
 }
 
@@ -513,7 +595,6 @@ static __always_inline int read_future(struct scratch *s, __u64 future) {
   if (!bpf_probe_read_user(s->data, FUTURE_BYTES, (void *)future)) return 1;
   if (!bpf_probe_read_user(s->data, FUTURE_BYTES / 2, (void *)future)) return 1;
   if (!bpf_probe_read_user(s->data, FUTURE_BYTES / 4, (void *)future)) return 1;
-  count(COUNTER_READ_FAILED);
   return 0;
 }
 
@@ -530,11 +611,17 @@ static __always_inline __u64 call_of_future(struct caller *c, struct scratch *s,
 }
 
 #define STATE_UNKNOWN 0xffff
+#define LAST_STATE 63 // of a future: three, and one for each place where it waits
 
-static __always_inline __u8 state_of_future(__u64 future, __u32 offset) {
+// The byte, -1 when it is not known.
+static __always_inline int state_byte(__u64 future, __u32 offset) {
   __u8 state = 0;
-  if (offset == STATE_UNKNOWN || bpf_probe_read_user(&state, 1, (void *)(future + offset)))
-    return FUTURE_UNKNOWN;
+  if (offset == STATE_UNKNOWN || bpf_probe_read_user(&state, 1, (void *)(future + offset))) return -1;
+  return state;
+}
+
+static __always_inline __u8 future_state(int state) {
+  if (state < 0) return FUTURE_UNKNOWN;
   return state == 1 || state == 2 ? FUTURE_RETURNED : FUTURE_SUSPENDED;
 }
 
@@ -587,8 +674,13 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
   }
   struct scratch *s = scratch_take();
   if (!s) return;
-  if (read_future(s, ctx->di)) {
-    __u8 state = state_of_future(ctx->di, offset_of(ctx));
+  int byte = state_byte(ctx->di, offset_of(ctx));
+  if (!read_future(s, ctx->di)) {
+    distrust(site_of(ctx), DOUBT_MEMORY, ctx->di, 0);
+  } else if (byte > LAST_STATE) {
+    distrust(site_of(ctx), DOUBT_STATE, byte, ctx->di + offset_of(ctx));
+  } else if (trusted(ctx)) {
+    __u8 state = future_state(byte);
     if (!call_ends(c, s, process, task, state)) {
       struct caller *maker = maker_of(process, own);
       if (maker) call_ends(maker, s, process, task, state);
@@ -622,8 +714,17 @@ static __always_inline void client_error(void) {
 
 // ---- blocking clients: from the calling thread to the one that makes the request ----
 
+// The text of a Url that reqwest can get.
 static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *key) {
-  return !bpf_probe_read_user(&key->pointer, 8, (void *)(register_of(ctx) + offset_of(ctx)));
+  __u64 at = register_of(ctx) + offset_of(ctx);
+  __u32 scheme = 0, doubt = 0;
+  if (bpf_probe_read_user(&key->pointer, 8, (void *)at)) doubt = DOUBT_MEMORY;
+  else if (!is_address(key->pointer)) doubt = DOUBT_POINTER;
+  else if (bpf_probe_read_user(&scheme, 4, (void *)key->pointer)) doubt = DOUBT_MEMORY;
+  else if (scheme != ('h' | 't' << 8 | 't' << 16 | 'p' << 24)) doubt = DOUBT_TEXT;
+  if (!doubt) return trusted(ctx);
+  distrust(site_of(ctx), doubt, doubt == DOUBT_MEMORY ? at : key->pointer, at);
+  return 0;
 }
 
 static __always_inline void blocking_call(struct pt_regs *ctx) {

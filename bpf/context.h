@@ -23,32 +23,41 @@ static __always_inline void put_context(struct context *c, const struct event_re
   set_context(c, r->trace_id, r->trace_flags);
 }
 
-// A request of this connection begins in this task; its ids are in the record.
-static __always_inline void task_request(__u64 process, __u64 task, __u64 connection, const struct event_request *r) {
+// A request of this connection begins in this task; its ids are in the record. `slot_site`: of the target.
+static __always_inline void task_request(__u64 process, __u64 task, __u64 connection, const struct event_request *r,
+                                         __u32 slot_site) {
   struct task_key key = {.task = task, .process = process};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
+  int known = is_proven(slot_site, process, task, !t);
   if (!t) {
     if (bpf_map_update_elem(&tasks, &key, &NO_REQUESTS, BPF_NOEXIST)) count(COUNTER_MAP_FULL);
     t = bpf_map_lookup_elem(&tasks, &key);
     if (!t) return;
     t->connection = connection;
+    task_seen(slot_site, process, task);
   }
   if (t->connection != connection) {
+    task_kept(slot_site, process, task);
     if (t->open > 0) t->shared = 1;
     t->connection = connection;
     t->open = 0;
     t->routes.count = t->routes.text_size = 0;
   }
+  t->doubtful = !known;
   if (t->open <= 0) {
     t->open = 1;
     t->waiting_count = 0;
     put_context(&t->context, r);
+    t->context.known = known;
     return;
   }
   t->open++;
   __u32 n = t->waiting_count;
-  if (n < WAITING) put_context(&t->waiting[n & (WAITING - 1)], r);
+  if (n < WAITING) {
+    put_context(&t->waiting[n & (WAITING - 1)], r);
+    t->waiting[n & (WAITING - 1)].known = known;
+  }
   t->waiting_count = n < WAITING ? n + 1 : WAITING + 1;
 }
 

@@ -104,3 +104,64 @@ static __always_inline void submit_response(struct event_response *e) {
   if (text > ROUTE_TEXT) text = ROUTE_TEXT;
   submit(e, __builtin_offsetof(struct event_response, route_text) + text);
 }
+
+// ---- probes that look wrong ----
+
+static __always_inline void emit_check(__u32 site, const struct site_check *c, __u32 doubt, __u64 value,
+                                       __u64 address) {
+  struct scratch *s = scratch_take();
+  if (!s) return;
+  struct event_check *e = &s->check;
+  __builtin_memset(e, 0, sizeof *e);
+  fill_header(&e->header, EVENT_CHECK, bpf_ktime_get_ns());
+  e->site = site;
+  e->doubt = doubt;
+  e->score = c->score;
+  e->wrong = c->wrong;
+  e->odd = c->odd;
+  e->unanswered = c->unanswered;
+  e->value = value;
+  __u32 size = doubt == DOUBT_HEAD || doubt == DOUBT_TEXT ? CHECK_TEXT_BYTES : CHECK_BYTES;
+  if (address && !bpf_probe_read_user(e->data, size, (void *)address)) e->data_size = size;
+  submit(e, sizeof *e);
+  scratch_give(s);
+}
+
+// The first, and when it goes on.
+static __always_inline int is_told(__u32 count) { return count <= 4 || !(count & 15); }
+
+__noinline int distrust(__u32 site, __u32 doubt, __u64 value, __u64 address) {
+  struct site_check *c = check_of(site);
+  count(doubt == DOUBT_MEMORY ? COUNTER_READ_FAILED : COUNTER_IMPLAUSIBLE);
+  if (!c) return 0;
+  __u32 score = c->score;
+  __u32 wrong = __sync_fetch_and_add(&c->wrong, 1) + 1;
+  c->score = score > CHECK_PENALTY ? score - CHECK_PENALTY : 0;
+  if (!is_believed(c) && is_told(wrong)) emit_check(site, c, doubt, value, address);
+  return 0;
+}
+
+// While that is in doubt nothing is read from it: user space decides.
+__noinline int distrust_slot(struct target *target, __u32 doubt, __u64 value) {
+  if (!target) return 0;
+  struct task_struct *thread = bpf_get_current_task_btf();
+  distrust(target->slot_site, doubt, value, thread->thread.fsbase + (__s64)target->task_id_offset);
+  if (!is_believed(check_of(target->slot_site))) __sync_fetch_and_and(&target->flags, ~TARGET_TASK_SLOT);
+  return 0;
+}
+
+__noinline int find_odd(__u32 site, __u64 value, __u64 address) {
+  struct site_check *c = check_of(site);
+  if (!c || c->score) return 0;
+  __u32 odd = __sync_fetch_and_add(&c->odd, 1) + 1;
+  if (!(odd & 63)) emit_check(site, c, DOUBT_HEAD, value, address);
+  return 0;
+}
+
+__noinline int miss_answer(__u32 site) {
+  struct site_check *c = check_of(site);
+  if (!c) return 0;
+  __u32 unanswered = __sync_fetch_and_add(&c->unanswered, 1) + 1;
+  if (unanswered == 8) emit_check(site, c, DOUBT_UNANSWERED, unanswered, 0);
+  return 0;
+}

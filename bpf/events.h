@@ -23,6 +23,7 @@ enum event_kind {
   EVENT_STREAM_TRAILERS = 17,
   EVENT_STREAM_RESET = 18,    // by the peer, or (FLAG_LOCAL) by the process
   EVENT_STREAMS_CLOSED = 19,  // no stream above `sequence` gets anything more
+  EVENT_CHECK = 20, // a probe or the task slot shows what it must not: struct event_check
 };
 
 enum event_source { SOURCE_SOCKET = 1, SOURCE_LIBRARY = 2 };
@@ -68,6 +69,7 @@ enum counter {
   COUNTER_NO_CONTEXT,
   COUNTER_CONTEXT_SHARED,
   COUNTER_CALL_UNLINKED,
+  COUNTER_IMPLAUSIBLE,       // records of probes that look wrong, or have looked wrong before
   COUNTER_INJECTED,          // requests that were given a traceparent
   COUNTER_INJECT_OWN,        // … that had one
   COUNTER_INJECT_PIECES,     // … that were given none: their heads come in pieces
@@ -231,6 +233,42 @@ struct event_process {
 };
 _Static_assert(sizeof(struct event_process) == 40, "ABI");
 
+// What is wrong with what was seen.
+enum doubt {
+  DOUBT_MEMORY = 1, // it can't be read
+  DOUBT_POINTER,    // no address of a structure
+  DOUBT_SIZE,       // larger than the library lets it be
+  DOUBT_STATUS,     // not 100 to 999
+  DOUBT_METHOD,     // no tag of http::Method
+  DOUBT_TEXT,       // not what such a text begins with
+  DOUBT_STREAM,     // no number of a stream
+  DOUBT_STATE,      // no state of a future
+  DOUBT_ROUTE,      // the router's table has no such route
+  DOUBT_TASK,       // no id of a task
+  DOUBT_TASK_ORDER, // a new task's id is not above those that were drawn before
+  DOUBT_TASK_MOVED, // the task slot: a connection's requests are read in different tasks
+  DOUBT_TASK_KEPT,  // … new tasks are made and never seen to run, while others get one connection after the other
+  DOUBT_HEAD,       // the bytes are no HTTP/1 head: the peer may have sent them
+  DOUBT_UNANSWERED, // a request was parsed before the last one's response was encoded
+};
+
+#define CHECK_BYTES 32
+#define CHECK_TEXT_BYTES 8 // of what may be a text of the program or of its users
+
+struct event_check {
+  struct event_header header;
+  __u32 site; // number of the probe or task slot, see struct site_check
+  __u16 doubt;
+  __u16 data_size;
+  __u32 score; // these as in struct site_check
+  __u32 wrong;
+  __u32 odd;
+  __u32 unanswered;
+  __u64 value;            // what was seen: a pointer, size, status, id
+  __u8 data[CHECK_BYTES]; // what is there, or where the value was read
+};
+_Static_assert(sizeof(struct event_check) == 104, "ABI");
+
 // ---- values user space writes ----
 
 enum target_flag {
@@ -263,8 +301,39 @@ struct target {
   __u32 tls;       // connections on which a client began TLS
   __u32 client_plaintext; // the same for requests and connections of its own clients
   __u32 client_tls;
+  __u32 slot_site; // number of the task slot among what is checked, 0: it is not
+  // Calls of its clients since user space last wrote this: seen to begin, found again where they are written; and requests
+  // that are written without one.
+  __u32 calls;
+  __u32 links;
+  __u32 unlinked;
 };
-_Static_assert(sizeof(struct target) == 32, "ABI");
+_Static_assert(sizeof(struct target) == 48, "ABI");
+
+// How well a probe (by its number in the attach cookie) or a binary's task slot does: docs/design/0014-self-check.md.
+struct site_check {
+  __u32 score; // hits that looked as they must, up to CHECK_PROVEN, less CHECK_PENALTY for each that did not
+  __u32 wrong; // hits that no right site has
+  __u32 odd;   // hits whose bytes were not as expected, which may be the peer's doing
+  __u32 unanswered;
+  // tokio_task_new: the greatest id so far, and its process. A task slot: the greatest that was seen to run.
+  __u64 process;
+  __u64 last;
+  // A task slot.
+  __u64 first;  // id that was seen to be drawn first; SLOT_UNPROVEN: none so far; 0: nobody sees them drawn
+  __u32 made;   // tasks since the greatest has changed
+  __u32 proven; // connections that were served by tasks drawn since `first`
+};
+_Static_assert(sizeof(struct site_check) == 48, "ABI");
+
+#define SLOT_UNPROVEN (1ULL << 63)
+#define CHECK_SITES 8192
+#define CHECK_CALLS 8
+#define CHECK_PROVEN 256
+#define CHECK_PENALTY 16
+// A site that has been wrong is believed from this score on.
+#define CHECK_TRUSTED 16
+
 
 struct file_key {
   __u64 device; // as in the kernel: major << 20 | minor
@@ -329,7 +398,8 @@ struct binary_layout {
 };
 _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 
-// An attach cookie: the layout's number, an offset of 16 bits, a register by its number in x86 encodings.
+// An attach cookie: the layout's number and the site's of 16 bits each (0: a site that is not judged), an offset of 16
+// bits, a register by its number in x86 encodings.
 // tokio_task_new: the register holds the new id. reqwest_*: it points to the request, in which the pointer of the
 // URL's text is at the offset. hyper_client_call: rsi points so far behind the request's start;
 // hyper_client_call_at: the register does, the offset being signed. hyper_client_drop:
@@ -337,6 +407,7 @@ _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 // the frame (h2_recv_reset: that holds the stream's number, with the reason in rcx; h2_send_reset: the reason), the next
 // 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams). h2_send_trailers: the
 // offset is added to the address there.
+#define COOKIE_SITE_SHIFT 16
 #define COOKIE_OFFSET_SHIFT 32
 #define COOKIE_REGISTER_SHIFT 48
 

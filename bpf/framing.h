@@ -126,6 +126,7 @@ static __always_inline int head_step(struct feed *f) {
   __u32 at = f->s->have & (WINDOW - 1);
   if (!f->s->pointer || bpf_probe_read_user(f->s->data + at, want, (void *)(f->s->pointer + used))) {
     count(COUNTER_READ_FAILED);
+    f->s->doubt = DOUBT_MEMORY;
     return HEAD_BAD;
   }
   f->s->have += want;

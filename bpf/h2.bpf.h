@@ -13,6 +13,8 @@
 #define METHOD_INLINE 16
 #define H2_CANCEL 8
 
+enum headers { TRAILERS = 0, RECEIVED, SENT }; // whose pseudo headers are wanted
+
 static __always_inline __u64 frame_word(struct scratch *s, __u16 offset) {
   return *(__u64 *)(s->data + RAW_FRAME + (offset & (512 - 8)));
 }
@@ -32,27 +34,35 @@ static __always_inline __u64 stream_argument(struct pt_regs *ctx) {
   return register_value(ctx, bpf_get_attach_cookie(ctx) >> (COOKIE_REGISTER_SHIFT + 4) & 15);
 }
 
-// store::Ptr: not 0 when it can't be read.
-static __always_inline int read_stream(const struct binary_layout *l, __u64 pointer, struct stream_key *key) {
-  __u64 words[2];
+// RFC 9113 §5.1.1; 0 is the connection.
+static __always_inline int is_stream(__u32 id) { return id && !(id >> 31); }
+
+// store::Ptr: not 0 when there is none.
+static __always_inline int read_stream(struct pt_regs *ctx, const struct binary_layout *l, struct stream_key *key) {
+  __u64 words[2], pointer = stream_argument(ctx);
   if (bpf_probe_read_user(words, 16, (void *)pointer)) {
-    count(COUNTER_READ_FAILED);
+    distrust(site_of(ctx), DOUBT_MEMORY, pointer, 0);
     return 1;
   }
   key->store = words[l->stream_store >> 3 & 1];
   __u64 id = words[l->stream_id >> 3 & 1];
   key->id = l->stream_id & 4 ? id >> 32 : id;
-  return 0;
+  int store = points(ctx, key->store);
+  if (store && is_stream(key->id)) return 0;
+  distrust(site_of(ctx), store ? DOUBT_STREAM : DOUBT_POINTER, store ? key->id : key->store, pointer);
+  return 1;
 }
 
 // DynStreams: the same store, by its lock.
-static __always_inline __u64 store_of(const struct binary_layout *l, __u64 streams) {
-  __u64 lock = 0;
+static __always_inline __u64 store_of(struct pt_regs *ctx, const struct binary_layout *l) {
+  __u64 lock = 0, streams = stream_argument(ctx);
   if (bpf_probe_read_user(&lock, 8, (void *)(streams + l->streams_inner))) {
-    count(COUNTER_READ_FAILED);
+    distrust(site_of(ctx), DOUBT_MEMORY, streams, 0);
     return 0;
   }
-  return lock + l->inner_store;
+  if (points(ctx, lock)) return lock + l->inner_store;
+  distrust(site_of(ctx), DOUBT_POINTER, lock, streams);
+  return 0;
 }
 
 // What a probe's function works on.
@@ -74,16 +84,23 @@ static __always_inline int hit_target(struct pt_regs *ctx, __u32 flags, struct h
 
 static __always_inline int hit_stream(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   if (!hit_target(ctx, flags, h)) return 0;
-  return !read_stream(h->l, stream_argument(ctx), &h->key);
+  return !read_stream(ctx, h->l, &h->key);
 }
 
 static __always_inline int hit_connection(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   if (!hit_target(ctx, flags, h)) return 0;
-  h->key.store = store_of(h->l, stream_argument(ctx));
+  h->key.store = store_of(ctx, h->l);
   return h->key.store != 0;
 }
 
 // ---- headers ----
+
+// The first that is found; those of entries leave out a header, those of the frame itself everything.
+static __always_inline void doubt_frame(struct scratch *s, __u32 doubt, __u64 value) {
+  if (s->doubt) return;
+  s->doubt = doubt;
+  s->doubtful = value;
+}
 
 struct field_copy {
   struct scratch *s;
@@ -98,7 +115,7 @@ static __always_inline __u32 raw_entry(struct field_copy *f, __u32 index) {
   __u64 size = f->l->entry_size & (2 * ENTRY_BYTES - 1), start = (__u64)index * size;
   if (start < f->have) return RAW_ENTRIES + (start & (ENTRIES_BYTES - 1));
   if (!bpf_probe_read_user(f->s->data + RAW, size, (void *)(f->entries + start))) return RAW;
-  count(COUNTER_READ_FAILED);
+  doubt_frame(f->s, DOUBT_MEMORY, f->entries + start);
   return 0;
 }
 
@@ -116,7 +133,7 @@ __noinline int put_value(struct scratch *s, __u32 kind, __u32 name, __u64 value,
   __u32 start = (at + sizeof(struct stream_field) + (kind == FIELD_CUSTOM ? name : 0)) & (WINDOW - 1);
   struct stream_field field = {.kind = kind | (cut < size ? FIELD_CUT : 0), .name = name, .value_size = cut};
   if (bpf_probe_read_user(s->data + start, cut, (void *)value)) {
-    count(COUNTER_READ_FAILED);
+    doubt_frame(s, DOUBT_MEMORY, value);
     return 0;
   }
   *(struct stream_field *)(s->data + (at & (WINDOW - 1))) = field;
@@ -173,6 +190,10 @@ static long copy_field(__u32 index, struct field_copy *f) {
   __u64 value = raw_word(s, raw, l->entry_value), size = raw_word(s, raw, l->entry_value + 8);
   s->print_short = s->print;
   s->print = add_print(s->print, name_place(s, l, raw), value);
+  if (size > LARGEST_BUFFER || (size && !is_address(value))) {
+    doubt_frame(s, DOUBT_POINTER, value);
+    return 0;
+  }
   if (!raw_word(s, raw, l->entry_name_custom)) {
     __u8 tag = s->data[raw + (l->entry_name_tag & (ENTRY_BYTES - 1))];
     if (tag < 128 && l->standard_headers[tag >> 6 & 1] >> (tag & 63) & 1)
@@ -180,10 +201,18 @@ static long copy_field(__u32 index, struct field_copy *f) {
     return 0;
   }
   __u64 name_size = raw_word(s, raw, l->entry_name + 8);
-  if (!name_size || name_size >= FIELD_NAME) return 0;
+  if (!name_size || !is_text(raw_word(s, raw, l->entry_name), name_size)) {
+    doubt_frame(s, DOUBT_POINTER, raw_word(s, raw, l->entry_name));
+    return 0;
+  }
+  if (name_size >= FIELD_NAME) return 0;
   __u32 name = (at + sizeof(struct stream_field)) & (WINDOW - 1);
   if (bpf_probe_read_user(s->data + name, name_size & (FIELD_NAME - 1), (void *)raw_word(s, raw, l->entry_name))) {
-    count(COUNTER_READ_FAILED);
+    doubt_frame(s, DOUBT_MEMORY, raw_word(s, raw, l->entry_name));
+    return 0;
+  }
+  if (!begins_name(s->data[name])) {
+    doubt_frame(s, DOUBT_TEXT, raw_word(s, raw, l->entry_name));
     return 0;
   }
   if (!put_value(s, FIELD_CUSTOM, name_size, value, size)) return 0;
@@ -193,16 +222,39 @@ static long copy_field(__u32 index, struct field_copy *f) {
   return 0;
 }
 
-// The frame, and all that user space is told of it.
+static __always_inline int has_text(struct scratch *s, const struct binary_layout *l, __u16 offset) {
+  return frame_word(s, offset + l->frame_text_present) != 0;
+}
+
+static __always_inline int is_pseudo_text(struct scratch *s, const struct binary_layout *l, __u16 offset) {
+  if (!offset || !has_text(s, l, offset)) return 1;
+  return is_text(frame_word(s, offset), frame_word(s, offset + 8));
+}
+
+// What frame::Headers never has.
+static __always_inline void look_at_frame(struct scratch *s, const struct binary_layout *l) {
+  __u64 entries = frame_word(s, l->frame_entries);
+  if (!is_entries(entries, frame_word(s, l->frame_entries_length))) doubt_frame(s, DOUBT_POINTER, entries);
+  if (!s->pseudo) return;
+  __u16 status = frame_half(s, l->frame_status);
+  if (status && !is_status(status)) doubt_frame(s, DOUBT_STATUS, status);
+  if (frame_byte(s, l->frame_method) > LAST_METHOD) doubt_frame(s, DOUBT_METHOD, frame_byte(s, l->frame_method));
+  if (!status && !has_text(s, l, l->frame_path) && !has_text(s, l, l->frame_authority))
+    doubt_frame(s, s->pseudo == SENT ? DOUBT_STATUS : DOUBT_HEAD, 0);
+  if (!is_pseudo_text(s, l, l->frame_path)) doubt_frame(s, DOUBT_TEXT, frame_word(s, l->frame_path));
+  if (!is_pseudo_text(s, l, l->frame_authority)) doubt_frame(s, DOUBT_TEXT, frame_word(s, l->frame_authority));
+}
+
+// The frame, and all that user space is told of it. 0 when it is none.
 __noinline int copy_fields(struct scratch *s, struct binary_layout *l) {
   if (!s || !l) return 0;
   __builtin_memset(&s->scan.head, 0, sizeof s->scan.head);
   s->fields = s->cut = s->grpc = s->states = 0;
   s->print = s->print_short = 0;
-  if (bpf_probe_read_user(s->data + RAW_FRAME, FRAME_BYTES, (void *)s->pointer)) {
-    count(COUNTER_READ_FAILED);
-    return 0;
-  }
+  s->doubt = 0;
+  if (bpf_probe_read_user(s->data + RAW_FRAME, FRAME_BYTES, (void *)s->pointer)) doubt_frame(s, DOUBT_MEMORY, s->pointer);
+  else look_at_frame(s, l);
+  if (s->doubt) return 0;
   if (s->pseudo) {
     // An extension's name follows its tag, when it is short; user space sees whether it is one.
     if (frame_byte(s, l->frame_method) >= METHOD_EXTENSION && !frame_half(s, l->frame_status))
@@ -244,14 +296,22 @@ static __always_inline void submit_stream(struct scratch *s) {
   submit(&s->stream, sizeof s->stream + size);
 }
 
-// The record of what a frame says, to be submitted and given back; 0 when it can't be read. `pseudo`: with pseudo
-// headers.
+// Neither a response's nor a request's headers: what was received may be the peer's fault.
+static __always_inline void complain(struct pt_regs *ctx, struct scratch *s) {
+  if (s->doubt == DOUBT_HEAD) find_odd(site_of(ctx), s->doubtful, s->pointer);
+  else if (s->doubt) distrust(site_of(ctx), s->doubt, s->doubtful, s->doubt == DOUBT_TEXT ? s->doubtful : s->pointer);
+}
+
+// The record of what a frame says, to be submitted and given back; 0 when it can't be read. `pseudo`: enum headers.
 static __always_inline struct scratch *take_frame(struct pt_regs *ctx, const struct hit *h, __u16 kind, int pseudo) {
   struct scratch *s = scratch_take();
   if (!s) return 0;
   s->pointer = frame_argument(ctx);
   s->pseudo = pseudo;
-  if (!copy_fields(s, h->l)) {
+  int whole = copy_fields(s, h->l);
+  complain(ctx, s);
+  // A header that is not in memory at the moment is left out; what is never right is not believed for long.
+  if (!whole || (s->doubt ? !is_believed(check_of(site_of(ctx))) : !trusted(ctx))) {
     scratch_give(s);
     return 0;
   }
@@ -303,7 +363,11 @@ static __always_inline void received_request(struct scratch *s, struct target *t
 static __always_inline void recv_headers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, STREAMS, &h)) return;
-  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, 1);
+  if (!(h.key.id & 1)) { // pushed: RFC 9113 §5.1.1; hyper's clients take none
+    distrust(site_of(ctx), DOUBT_STREAM, h.key.id, stream_argument(ctx));
+    return;
+  }
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, RECEIVED);
   if (!s) return;
   struct event_stream *e = &s->stream;
   put_peer(e, e->header.task);
@@ -320,7 +384,7 @@ static __always_inline void recv_headers(struct pt_regs *ctx) {
 static __always_inline void recv_trailers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, TARGET_CLIENT_STREAMS, &h)) return;
-  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, 0);
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, TRAILERS);
   if (!s) return;
   s->stream.header.flags |= FLAG_CLIENT;
   submit_stream(s);
@@ -340,7 +404,7 @@ static __always_inline void begin_routes(__u64 process, const struct thread *t) 
 // hyper takes the request and makes the task that handles it, in one go.
 static __always_inline void take_request(struct pt_regs *ctx) {
   struct hit h;
-  if (!hit_stream(ctx, TARGET_CONTEXTS | TARGET_ROUTES, &h)) return;
+  if (!hit_stream(ctx, TARGET_CONTEXTS | TARGET_ROUTES, &h) || !trusted(ctx)) return;
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
@@ -473,19 +537,22 @@ static __always_inline void send_request(struct pt_regs *ctx) {
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) return;
   t->sends = 0;
-  if (bpf_probe_read_user(&path, 8, (void *)(frame_argument(ctx) + h.l->request_path))) count(COUNTER_READ_FAILED);
-  else t->sends = path;
+  if (bpf_probe_read_user(&path, 8, (void *)(frame_argument(ctx) + h.l->request_path)))
+    distrust(site_of(ctx), DOUBT_MEMORY, frame_argument(ctx), 0);
+  else if (path && path < USER_END && trusted(ctx)) t->sends = path;
+  else if (path >= USER_END) distrust(site_of(ctx), DOUBT_POINTER, path, frame_argument(ctx) + h.l->request_path);
 }
 
 static __always_inline void send_headers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, STREAMS, &h)) return;
-  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, 1);
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, SENT);
   if (!s) return;
   struct event_stream *e = &s->stream;
   if (!e->status) {
     if (h.target->flags & TARGET_CLIENT_STREAMS) {
       sent_request(s, h.l, h.key.process);
+      if (e->call) h.target->links++;
       if (h.target->flags & TARGET_INJECT) announce_stream(s, &h.key);
     }
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_STREAMS) {
@@ -499,7 +566,7 @@ static __always_inline void send_trailers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, TARGET_STREAMS, &h)) return;
   h.key.store += offset_of(ctx); // StreamRef: it points to the lock
-  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, 0);
+  struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, TRAILERS);
   if (!s) return;
   submit_stream(s);
   scratch_give(s);
@@ -520,25 +587,31 @@ static __always_inline void emit_stream_end(const struct hit *h, __u16 kind, __u
 
 static __always_inline void send_reset(struct pt_regs *ctx) {
   struct hit h;
-  if (hit_stream(ctx, STREAMS, &h)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, frame_argument(ctx));
+  if (hit_stream(ctx, STREAMS, &h) && trusted(ctx))
+    emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, frame_argument(ctx));
 }
 
 // Any reset of its own; one that was asked for was told before, with its reason.
 static __always_inline void stream_cancel(struct pt_regs *ctx) {
   struct hit h;
-  if (hit_stream(ctx, STREAMS, &h)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, H2_CANCEL);
+  if (hit_stream(ctx, STREAMS, &h) && trusted(ctx)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, H2_CANCEL);
 }
 
 static __always_inline void recv_reset(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, STREAMS, &h)) return;
   h.key.id = frame_argument(ctx); // frame::Reset in two registers
+  if (!is_stream(h.key.id)) {
+    distrust(site_of(ctx), DOUBT_STREAM, h.key.id, 0);
+    return;
+  }
+  if (!trusted(ctx)) return;
   emit_stream_end(&h, EVENT_STREAM_RESET, 0, ctx->cx);
 }
 
 static __always_inline void connection_closed(struct pt_regs *ctx) {
   struct hit h;
-  if (hit_connection(ctx, STREAMS, &h)) emit_stream_end(&h, EVENT_STREAMS_CLOSED, 0, 0);
+  if (hit_connection(ctx, STREAMS, &h) && trusted(ctx)) emit_stream_end(&h, EVENT_STREAMS_CLOSED, 0, 0);
 }
 
 // Streams above the last one that the peer has taken are lost.
@@ -546,9 +619,14 @@ static __always_inline void go_away(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, TARGET_CLIENT_STREAMS, &h)) return;
   if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
-    count(COUNTER_READ_FAILED);
+    distrust(site_of(ctx), DOUBT_MEMORY, frame_argument(ctx), 0);
     return;
   }
+  if (h.key.id >> 31) {
+    distrust(site_of(ctx), DOUBT_STREAM, h.key.id, frame_argument(ctx));
+    return;
+  }
+  if (!trusted(ctx)) return;
   emit_stream_end(&h, EVENT_STREAMS_CLOSED, FLAG_CLIENT, 0);
 }
 

@@ -114,7 +114,7 @@ __noinline int server_request(struct scratch *s, struct connection *c) {
   if (!s || !c) return 0;
   struct event_request *r = &s->request;
   int sampled = submit_request(s);
-  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(c->process, s->task, c->id, r);
+  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(c->process, s->task, c->id, r, s->slot_site);
   if (!s->task && s->blocking && s->target_flags & TARGET_CONTEXTS) thread_request(c->id, r);
   return sampled;
 }
@@ -189,12 +189,14 @@ static __always_inline void request_complete(struct feed *f) {
   if (h->method == METHOD_HEAD) c->heads |= bit;
   else c->heads &= ~bit;
   c->connect = h->method == METHOD_CONNECT;
+  if (c->received && !f->client) check_task(f->target, c->task, f->task);
   c->task = f->task;
   begin_request_record(f, f->client ? EVENT_CLIENT_REQUEST : EVENT_REQUEST);
   if (f->client) f->target->client_plaintext++;
   else f->target->plaintext++;
   if (f->client ? client_request(f->s, c) : server_request(f->s, c)) c->sampled |= bit;
   else c->sampled &= ~bit;
+  if (f->client && !c->call.id) f->target->unlinked++;
   c->received++;
   if (c->closed || is_closed(f->sk)) report_unanswered(f->s, c, f->sk->sk_err, 0);
   begin_request_body(f, h);

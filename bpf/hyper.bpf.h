@@ -3,11 +3,14 @@
 
 // The thread's last read was this connection's when the same task has made it: a parser whose buffer was
 // empty before has its bytes from there. Without a task id the thread alone decides.
-static __always_inline struct library_connection *library_connection_of(const struct library_key *key, __u64 task) {
+static __always_inline struct library_connection *library_connection_of(const struct library_key *key, __u64 task,
+                                                                        struct target *target) {
   struct library_connection *l = bpf_map_lookup_elem(&library_connections, key);
   // A connection stays in its task: another one has the address now, and the end of the last was not seen.
   if (l && l->task == task) return l;
   struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  if (l && l->task && task && l->socket && thread && thread->connection == l->socket)
+    distrust_slot(target, DOUBT_TASK_MOVED, task);
   struct library_connection fresh = {.task = task};
   fresh.id = new_connection_id();
   if (thread && thread->connection && thread->task == task) {
@@ -27,8 +30,9 @@ static __always_inline struct library_connection *library_connection_of(const st
   return bpf_map_lookup_elem(&library_connections, key);
 }
 
-static __always_inline void library_request(struct library_connection *l, struct feed *f, __u64 process) {
+static __always_inline void library_request(struct library_connection *l, struct feed *f, __u64 process, __u32 site) {
   struct event_request *r = &f->s->request;
+  if (l->open) miss_answer(site);
   if (l->open && l->sampled) emit_closed(f->s, f->now, l->id, l->id, process, l->task, l->received, FLAG_LOST);
   l->open = 1;
   l->task = f->task;
@@ -43,7 +47,7 @@ static __always_inline void library_request(struct library_connection *l, struct
   put_addresses(r, &l->addresses);
   f->s->now = f->now;
   l->sampled = submit_request(f->s);
-  if (f->target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(process, f->task, l->id, r);
+  if (f->target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(process, f->task, l->id, r, f->target->slot_site);
   l->received++;
   l->head_start_ns = 0;
   // The peer has reset the connection before its request was read: nothing can be answered.
@@ -68,6 +72,7 @@ static __always_inline int parse_head(__u64 pointer, __u64 size, struct feed *f,
   begin_head(f, response);
   f->s->pointer = pointer;
   f->s->left = size;
+  f->s->doubt = 0;
   f->s->result = HEAD_BAD;
   bpf_loop(1024, library_step, f, 0);
   return f->s->result;
@@ -93,24 +98,29 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   if (!layout) return 0;
   struct library_key key = {.process = process};
   __u64 pointer = 0, size = 0;
-  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) ||
-      bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
-    count(COUNTER_READ_FAILED);
-    return 0;
-  }
+  __u32 site = site_of(ctx);
+  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size))
+    return distrust(site, DOUBT_MEMORY, ctx->si, 0);
+  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method)))
+    return distrust(site, DOUBT_MEMORY, ctx->dx, 0);
   if (!size) return 0; // hyper asks before it has read
+  if (!is_address(pointer)) return distrust(site, DOUBT_POINTER, pointer, ctx->si);
+  if (size > LARGEST_BUFFER) return distrust(site, DOUBT_SIZE, size, ctx->si);
+  if (!points(ctx, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, ctx->dx);
   __u64 task = current_task_id(target);
-  struct library_connection *l = library_connection_of(&key, task);
+  struct library_connection *l = library_connection_of(&key, task, target);
   if (!l || l->by_socket) return 0;
   struct feed f = {.target = target, .task = task, .now = bpf_ktime_get_ns(), .library = l->id};
   f.s = scratch_take();
   if (!f.s) return 0;
   int result = parse_head(pointer, size, &f, 0);
-  if (result == HEAD_DONE) {
-    library_request(l, &f, process);
+  if (result == HEAD_DONE && trusted(ctx)) {
+    library_request(l, &f, process, site);
   } else {
     if (f.s->sent) emit_head_dropped(f.now, l->id);
     if (result == HEAD_WAIT && !l->head_start_ns) l->head_start_ns = f.now;
+    if (f.s->doubt) distrust(site, f.s->doubt, pointer, ctx->si);
+    else if (result == HEAD_BAD && !f.s->scan.head.http2) find_odd(site, size, pointer);
   }
   scratch_give(f.s);
   return 0;
@@ -125,13 +135,16 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   struct library_key key = {.process = process};
   __u64 head = 0;
   __u16 status = 0;
-  if (read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer)) return 0;
+  __u32 site = site_of(ctx);
+  if (read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer))
+    return distrust(site, DOUBT_MEMORY, ctx->si, 0);
+  if (!points(ctx, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, ctx->si);
   struct library_connection *c = bpf_map_lookup_elem(&library_connections, &key);
   if (!c || !c->open) return 0;
-  if (bpf_probe_read_user(&status, 2, (void *)(head + layout->head_status))) {
-    count(COUNTER_READ_FAILED);
-    return 0;
-  }
+  if (bpf_probe_read_user(&status, 2, (void *)(head + layout->head_status)))
+    return distrust(site, DOUBT_MEMORY, head, ctx->si);
+  if (!is_status(status)) return distrust(site, DOUBT_STATUS, status, head);
+  if (!trusted(ctx)) return 0;
   struct scratch *s = scratch_take();
   if (!s) return 0;
   c->open = 0;

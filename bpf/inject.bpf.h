@@ -40,7 +40,7 @@ static __always_inline const __u32 *ids_of_request(struct message *g, __u8 *flag
     return call->ids;
   }
   if (call && call->pending != PENDING_UNKNOWN && call->pending != PENDING_TLS) return 0;
-  start_unlinked(out, g->process, g->task, g->target->flags, call && call->pending == PENDING_UNKNOWN);
+  start_unlinked(out, g->process, g->task, sure_flags(g->target), call && call->pending == PENDING_UNKNOWN);
   out->prepared = 1;
   *flags = out->trace_flags;
   *parent = out->parent;

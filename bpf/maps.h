@@ -196,7 +196,7 @@ struct task_connection {
   __s32 open; // unanswered requests
   __u32 shared;
   __u32 waiting_count; // beyond WAITING: some are forgotten
-  __u32 unused;
+  __u32 doubtful;      // it may be no task
   struct context context;          // of the first unanswered request, else of the last
   struct context waiting[WAITING]; // of pipelined ones behind it
   struct routes routes;
@@ -309,6 +309,7 @@ struct client_connection {
   struct call_place call;
   __u64 id;
   __u64 socket; // number of the socket's connection below; 0 before its first write
+  __u64 task;
   __u32 sequence;
   __u8 open;
   __u8 sampled;
@@ -321,6 +322,7 @@ MAP(targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
 MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
 MAP(layouts, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct binary_layout);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_MAX, __u32, __u64);
+MAP(sites, BPF_MAP_TYPE_ARRAY, CHECK_SITES, __u32, struct site_check);
 MAP(scratches, BPF_MAP_TYPE_ARRAY, 64, __u32, struct scratch);
 // Not preallocated: a value is large, and there is one a connection of a program with routes.
 struct {

@@ -103,11 +103,14 @@ struct scratch {
   __u64 now;
   __u64 task;
   __u32 target_flags;
+  __u32 slot_site; // of the target
   __u32 blocking; // the socket's reads and writes wait
   __u32 fields;   // HTTP/2: bytes of the record's data
   __u32 cut;      // … of which some were left out
-  __u32 pseudo;   // … pseudo headers of requests are wanted
+  __u32 pseudo;   // … enum headers
   __u32 grpc;     // … the content type is gRPC's
+  __u32 doubt;    // … enum doubt: what is wrong with it, 0 when nothing is
+  __u64 doubtful; // … the value
   __u64 print;       // … of the HeaderMap, see add_print
   __u64 print_short; // … without its last entry
   struct scan scan;
@@ -133,6 +136,7 @@ struct scratch {
       __u8 unused_stream[sizeof(struct event_response) - sizeof(struct event_stream)];
       struct event_stream stream;
     };
+    struct event_check check;
     struct event_response response;
   };
   __u8 data[WINDOW_BUFFER + WINDOW_SLACK];

@@ -153,7 +153,8 @@ static __always_inline void feed_all(struct connection *c, struct sock *sk, stru
   }
   t.feed.s->now = t.feed.now;
   t.feed.s->task = m->task;
-  t.feed.s->target_flags = target->flags;
+  t.feed.s->target_flags = sure_flags(target);
+  t.feed.s->slot_site = target->slot_site;
   t.feed.s->blocking = !(m->flags & MSG_DONTWAIT);
   t.iovec = m->buffers.iovec;
   t.bytes = m->bytes;

@@ -16,14 +16,24 @@ static __always_inline struct target *current_target(__u64 *process) {
   return target;
 }
 
-// Members of the library that this probe is in: the lower half of its cookie says which.
+// Members of the library that this probe is in: the lowest 16 bits of its cookie say which.
 static __always_inline struct binary_layout *layout_of(struct pt_regs *ctx) {
-  __u32 index = bpf_get_attach_cookie(ctx);
+  __u32 index = bpf_get_attach_cookie(ctx) & 0xffff;
   return bpf_map_lookup_elem(&layouts, &index);
 }
 
+// What the task slot shows is no task, or not this one.
+int distrust_slot(struct target *target, __u32 doubt, __u64 value);
+
+// The current process's.
+static __always_inline void distrust_current(__u32 slot_site, __u32 doubt, __u64 value) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+  if (target && target->slot_site == slot_site) distrust_slot(target, doubt, value);
+}
+
 // Tokio's id of the task this thread polls, 0 when there is none or the slot is not known.
-static __always_inline __u64 current_task_id(const struct target *target) {
+static __always_inline __u64 current_task_id(struct target *target) {
   if (!(target->flags & TARGET_TASK_SLOT)) return 0;
   struct task_struct *thread = bpf_get_current_task_btf();
   __u64 base = thread->thread.fsbase, id = 0;
@@ -32,7 +42,61 @@ static __always_inline __u64 current_task_id(const struct target *target) {
     if (bpf_probe_read_user(&tag, 8, (void *)(base + (__s64)target->task_tag_offset)) || tag != 1) return 0;
   }
   if (bpf_probe_read_user(&id, 8, (void *)(base + (__s64)target->task_id_offset))) return 0;
-  return id;
+  if (id < LARGEST_TASK) return id;
+  distrust_slot(target, DOUBT_TASK, id);
+  return 0;
+}
+
+// ---- whether the slot follows the tasks ----
+
+#define UNSEEN_TASKS 8
+#define PROOFS 4
+#define EQUAL_TASKS 64
+
+static __always_inline void task_made(__u32 slot_site, __u64 process, __u64 task) {
+  struct site_check *c = check_of(slot_site);
+  if (!c) return;
+  if (c->process == process) {
+    c->made++;
+    return;
+  }
+  c->process = process;
+  c->first = task;
+  c->last = c->made = 0;
+}
+
+static __always_inline void task_seen(__u32 slot_site, __u64 process, __u64 task) {
+  struct site_check *c = check_of(slot_site);
+  if (!c || c->process != process || c->last >= task) return;
+  c->last = task;
+  c->made = 0;
+}
+
+// Servers make a task for each connection: what the slot shows must be one that was drawn. Until some were, or others have
+// stayed in theirs for long, an older task may be a wrong slot's number. `fresh`: it has served nothing so far.
+static __always_inline int is_proven(__u32 slot_site, __u64 process, __u64 task, int fresh) {
+  struct site_check *c = check_of(slot_site);
+  if (!c || !c->first || c->proven >= PROOFS || c->score >= EQUAL_TASKS) return 1;
+  if (c->process != process || task < c->first) return 0;
+  if (fresh) c->proven++;
+  return 1;
+}
+
+// Another connection has its first request in a task that has served one: some programs have one task for all of them, but
+// then none runs that is newer.
+static __always_inline void task_kept(__u32 slot_site, __u64 process, __u64 task) {
+  struct site_check *c = check_of(slot_site);
+  if (!c || c->process != process || c->made < UNSEEN_TASKS) return;
+  c->made = c->proven = 0;
+  distrust_current(slot_site, DOUBT_TASK_KEPT, task);
+}
+
+// A server's connection stays in its task. Walked once by the verifier.
+__noinline int check_task(struct target *target, __u64 before, __u64 now) {
+  if (!target || !before || !now) return 0;
+  if (before != now) return distrust_slot(target, DOUBT_TASK_MOVED, now);
+  looked_right(check_of(target->slot_site));
+  return 0;
 }
 
 static __always_inline void fill_header(struct event_header *h, __u16 kind, __u64 now) {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { Child, type StartCommand } from './agent/child.ts';
 import { collectStartUpGarbage } from './agent/memory.ts';
 import { Processes } from './agent/processes.ts';
-import { Programs } from './agent/programs.ts';
+import { type ChangePlan, Programs } from './agent/programs.ts';
 import { RingPump } from './agent/reader.ts';
 import { type KernelCounts, Tracing } from './agent/tracing.ts';
 import { attributeKey } from './base/attribute-key.ts';
@@ -37,6 +37,8 @@ export interface AgentOptions {
   readonly status: StatusMode;
   readonly durationSeconds: number | undefined;
   readonly versions: { readonly agent: string; readonly sdk: string };
+  /** What is attached in the place of what was planned: for tests that attach something wrong. */
+  readonly changePlan?: ChangePlan | undefined;
 }
 
 const NO_SOCKET_TIER =
@@ -168,7 +170,7 @@ class Agent implements AsyncDisposable {
     this.#tracing = new Tracing(config);
     if (!this.#tracing.socketTier) this.#log.warn(NO_SOCKET_TIER);
     this.#reportInjection();
-    this.#programs = new Programs(this.#tracing, config, this.#log);
+    this.#programs = new Programs(this.#tracing, config, this.#log, options.changePlan);
     this.#processes = new Processes({
       tracing: this.#tracing,
       programs: this.#programs,
@@ -232,7 +234,8 @@ class Agent implements AsyncDisposable {
     for (const spans of this.#allSpans) spans.stop(this.#clock.nowNs());
     await this.#export.shutdown();
     this.#status[Symbol.dispose]();
-    if (this.#emitted > 0) this.#log.info(`stopped: ${this.#summary()}`);
+    const nothing = this.#emitted === 0 && this.#losses().every(({ count }) => count === 0);
+    if (!nothing) this.#log.info(`stopped: ${this.#summary()}`);
   }
 
   /** Probes go first, so that the programs are free of them while the queue is flushed. */
@@ -285,6 +288,7 @@ class Agent implements AsyncDisposable {
         streams.callEnd(event);
       },
       stream: (event) => streams.stream(event),
+      check: (event) => this.#processes.onCheck(event),
       exec: (event) => this.#processes.onExec(event.pid),
       exit: (event) => void setTimeout(() => this.#processes.onExit(event.pid), EXIT_DELAY_MS).unref(),
       panic: (event) => {
@@ -307,6 +311,7 @@ class Agent implements AsyncDisposable {
     this.#lastEmitted = this.#emitted;
     for (const spans of this.#allSpans) spans.expire(this.#clock.nowNs());
     this.#processes.parkIdleTls();
+    this.#processes.checkLinks();
   }
 
   #reportInjection(): void {
@@ -327,6 +332,7 @@ class Agent implements AsyncDisposable {
     const stream = this.#streams.losses;
     return [
       ...this.#counts.losses,
+      ...this.#processes.checks,
       { name: 'malformed requests', count: server.malformedHeads + client.malformedHeads },
       { name: 'responses without request', count: server.unmatchedResponses },
       { name: 'client responses without request', count: client.unmatchedResponses },

@@ -3,7 +3,7 @@
 //   replay --fuzz <n> <seed>   n random inputs, checked for what must always hold; --fuzz-streams: of HTTP/2;
 //                              --fuzz-messages: of sk_msg
 // Commands, numbers decimal, bytes in hex ("-" for none):
-//   target <tgid> <flags> <layout>                 task ids lie at the offsets of world.h
+//   target <tgid> <flags> <layout> [<slot site>]   task ids lie at the offsets of world.h
 //   thread <tgid> <tid> <task>
 //   address <socket> <family> <local> <port> <peer> <port>
 //   recv|send <socket> <call> <bytes> [moved=<n>] [flags=<n>]   call: plain, to, other, vector:<sizes>, message:<sizes>
@@ -11,7 +11,7 @@
 //   room <socket> <queued> <not sent> <lowat>
 //   state <socket> <state> [errno]   close <socket>   exiting <0|1>
 //   layout <index> <offsets, the rest is 0>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
-//   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>
+//   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>; <layout>: a cookie
 //   probe <program> <cookie> <rdi> <rsi> <rdx> [<register>=<value>]
 //   exec <device> <inode>   exit   panic
 //   set <variable> <value>   reset   echo <text>
@@ -149,6 +149,8 @@ static struct target target_of_words(void) {
   struct target t = {.task_tag_offset = TLS_TAG_OFFSET, .task_id_offset = TLS_ID_OFFSET};
   t.flags = number();
   t.layout = number();
+  char *site = strtok(0, " \n");
+  t.slot_site = site ? strtoul(site, 0, 10) : 0;
   return t;
 }
 

@@ -200,7 +200,8 @@ static void run_probe(program *run, __u64 cookie, __u64 first, __u64 second, __u
 
 // hyper's `parse(out, &mut BytesMut, ParseContext)`: a buffer, and a context that points to the connection.
 static void run_parse(__u32 cookie, __u64 key, const __u8 *bytes, __u32 size) {
-  struct binary_layout *l = bpf_map_lookup_elem(&layouts, &cookie);
+  __u32 index = cookie & 0xffff;
+  struct binary_layout *l = bpf_map_lookup_elem(&layouts, &index);
   __u8 structures[256] = {0};
   __u64 buffer = host_map_user(bytes, size), length = size;
   if (!l || l->bytes_mut_length > 100 || l->parse_context_req_method > 100) fail("Cannot use layout %u", cookie);
@@ -212,7 +213,8 @@ static void run_parse(__u32 cookie, __u64 key, const __u8 *bytes, __u32 size) {
 }
 
 static void run_encode(__u32 cookie, __u64 key, __u16 status) {
-  struct binary_layout *l = bpf_map_lookup_elem(&layouts, &cookie);
+  __u32 index = cookie & 0xffff;
+  struct binary_layout *l = bpf_map_lookup_elem(&layouts, &index);
   __u8 encode[128] = {0}, head[256] = {0};
   if (!l || l->encode_req_method > 100 || l->encode_head > 100 || l->head_status > 200)
     fail("Cannot use layout %u", cookie);

@@ -1,4 +1,4 @@
-import { agentProgram } from './built.ts';
+import { agentProgram, changedAgentProgram } from './built.ts';
 import { Child, type ChildOptions, type Ending } from './child.ts';
 
 export type Tier = 'auto' | 'socket' | 'library';
@@ -14,14 +14,24 @@ export function agentCommand(args: readonly string[], options: ChildOptions = {}
   return new Child(process.execPath, [agentProgram, ...args], options);
 }
 
-export async function startAgent(args: readonly string[], env: Record<string, string>): Promise<Agent> {
-  const child = agentCommand(['run', ...args], { env });
+/** What no right probe brings the agent to say. */
+const CHECK_FAILED = /switched off|misses some/;
+
+/** `change`: of what it attaches, see wrong-plans.ts. */
+export async function startAgent(
+  args: readonly string[],
+  env: Record<string, string>,
+  change?: string,
+): Promise<Agent> {
+  const child = change
+    ? new Child(process.execPath, [changedAgentProgram, change, 'run', ...args], { env })
+    : agentCommand(['run', ...args], { env });
   await child.waitFor('stderr', /\bready\b/);
   return {
     child,
     stop: async () => {
       const ending = await child.stop();
-      if (ending.code !== 0)
+      if (ending.code !== 0 || (!change && CHECK_FAILED.test(child.stderr)))
         throw new Error(`The agent ended with ${JSON.stringify(ending)}: ${child.stderr}`);
       return ending;
     },

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 /** The repository: this file runs as dist/e2e/support/built.js. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
 export const agentProgram = join(root, 'bin', 'otel-rust-agent');
+/** As a compiled test of ours. */
+export const changedAgentProgram = join(root, 'dist', 'e2e', 'support', 'changed-agent.js');
 export const certificate = join(root, 'fixtures', 'common', 'tls', 'cert.pem');
 export const certificateKey = join(root, 'fixtures', 'common', 'tls', 'key.pem');
 

@@ -31,6 +31,8 @@ export interface GrpcOptions {
   /** What the program calls; the driver unless told. */
   readonly called?: GrpcPeer;
   readonly env?: Readonly<Record<string, string>>;
+  /** As in SessionOptions. */
+  readonly change?: string;
   /** `--attach` later: `attach()`. */
   readonly detached?: boolean;
 }
@@ -97,12 +99,13 @@ export class GrpcSession implements Disposable {
 
   async attach(): Promise<void> {
     const { collector, front } = this.#held;
-    this.#held.agent = await startAgent(['--exe', front.executable], {
+    const env = {
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.httpEndpoint,
       OTEL_INSTRUMENTATION_GRPC_CAPTURE_METADATA_SERVER_REQUEST: 'x-id',
       OTEL_INSTRUMENTATION_GRPC_CAPTURE_METADATA_CLIENT_REQUEST: 'x-id',
       ...this.options.env,
-    });
+    };
+    this.#held.agent = await startAgent(['--exe', front.executable], env, this.options.change);
   }
 
   startLoad(load: GrpcLoad): Child {
@@ -120,6 +123,11 @@ export class GrpcSession implements Disposable {
     await pause(SETTLE_MS);
     await this.#held.agent?.stop();
     return await this.#held.collector.finish();
+  }
+
+  /** By the agent. */
+  get said(): string {
+    return this.#held.agent?.child.stderr ?? '';
   }
 
   /** Calls' ids and what context the called server got of each; of grpc-go alone. */

@@ -16,6 +16,8 @@ export interface SessionOptions {
   readonly collector?: CollectorOptions;
   /** Environment of the agent in addition to the endpoint. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A mistake in what the agent attaches, see wrong-plans.ts. */
+  readonly change?: string;
 }
 
 /** A collector, a target and an agent that traces it, each of its own. */
@@ -41,7 +43,7 @@ export class Session implements Disposable {
       held.target = await startTarget(executable, target);
       const env = { OTEL_EXPORTER_OTLP_ENDPOINT: held.collector.httpEndpoint, ...options.env };
       const args = ['--exe', executable, ...(options.tier ? ['--tier', options.tier] : [])];
-      held.agent = await startAgent(args, env);
+      held.agent = await startAgent(args, env, options.change);
       return new Session(held as Held);
     } catch (error) {
       release(held);

@@ -53,7 +53,7 @@ const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
 
 /** Names of the flags that are set. */
 function flags(of: Plan, choice: Partial<TargetChoice> = {}): string[] {
-  const value = encodeTarget(of, 7, { ...AUTO, ...choice });
+  const value = encodeTarget(of, { layoutIndex: 7, slotSite: 3 }, { ...AUTO, ...choice });
   assert.equal(value.readUInt32LE(target.layout), 7);
   const bits = value.readUInt32LE(target.flags);
   return Object.entries(TARGET_FLAG).flatMap(([name, bit]) => (bits & bit ? [name] : []));
@@ -163,9 +163,9 @@ test('streams: a flag for each side that is probed', () => {
 });
 
 test('cookies carry a register and an offset beside the layout', () => {
-  assert.equal(probeCookie(7), 7n);
-  assert.equal(probeCookie(7, { register: 11 }), 0xb_0000_0000_0007n);
-  assert.equal(probeCookie(7, { register: 1, offset: 0xffff }), 0x1_ffff_0000_0007n);
+  assert.equal(probeCookie(7, 0), 7n);
+  assert.equal(probeCookie(7, 0x1234, { register: 11 }), 0xb_0000_1234_0007n);
+  assert.equal(probeCookie(7, 0, { register: 1, offset: 0xffff }), 0x1_ffff_0000_0007n);
 });
 
 test('what the sockets have carried, by side', () => {

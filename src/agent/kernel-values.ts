@@ -4,6 +4,7 @@ import {
   binaryLayout,
   COOKIE_OFFSET_SHIFT,
   COOKIE_REGISTER_SHIFT,
+  COOKIE_SITE_SHIFT,
   fileKey,
   SAMPLER,
   TARGET_FLAG,
@@ -45,8 +46,19 @@ export interface TargetChoice {
   readonly parked: Readonly<Record<Side, boolean>>;
 }
 
+/** Of a binary, in the kernel's tables. */
+export interface KernelPlaces {
+  readonly layoutIndex: number;
+  /** The task slot's number among what is checked; 0: it is not. */
+  readonly slotSite: number;
+}
+
 /** `struct target`: what the kernel side does for a process of this plan. */
-export function encodeTarget(plan: Plan, layoutIndex: number, choice: TargetChoice): Buffer {
+export function encodeTarget(
+  plan: Plan,
+  { layoutIndex, slotSite }: KernelPlaces,
+  choice: TargetChoice,
+): Buffer {
   const value = Buffer.alloc(target.size);
   const slot = plan.taskSlot;
   let flags = serverFlags(plan, choice) | clientFlags(plan, choice) | streamFlags(plan);
@@ -60,6 +72,7 @@ export function encodeTarget(plan: Plan, layoutIndex: number, choice: TargetChoi
   }
   value.writeUInt32LE(flags, target.flags);
   value.writeUInt32LE(layoutIndex, target.layout);
+  value.writeUInt32LE(slotSite, target.slotSite);
   return value;
 }
 
@@ -228,11 +241,29 @@ export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>
   };
 }
 
-/** Cookie of a uprobe: the layout, and what the site's plan says beside it. */
-export function probeCookie(layoutIndex: number, { register = 0, offset = 0 }: SiteData = {}): bigint {
+/** Of a process's calls since its target was written: see struct target. */
+export interface Links {
+  readonly calls: number;
+  readonly links: number;
+  readonly unlinked: number;
+}
+
+export function decodeLinks(value: Uint8Array): Links {
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const at = (offset: number) => view.getUint32(offset, true);
+  return { calls: at(target.calls), links: at(target.links), unlinked: at(target.unlinked) };
+}
+
+/** Cookie of a uprobe: the layout, the site's number (0: it is not checked), and what its plan says beside it. */
+export function probeCookie(
+  layoutIndex: number,
+  site: number,
+  { register = 0, offset = 0 }: SiteData = {},
+): bigint {
   const above =
     (BigInt(register) << BigInt(COOKIE_REGISTER_SHIFT)) |
-    (BigInt(offset & 0xffff) << BigInt(COOKIE_OFFSET_SHIFT));
+    (BigInt(offset & 0xffff) << BigInt(COOKIE_OFFSET_SHIFT)) |
+    (BigInt(site) << BigInt(COOKIE_SITE_SHIFT));
   return above | BigInt(layoutIndex);
 }
 

@@ -1,6 +1,10 @@
 import { statSync } from 'node:fs';
 import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { Loss } from '../cli/status.ts';
+import type { CheckEvent } from '../events/events.ts';
+import type { Plan } from '../plan/plan.ts';
+import { TASK_SLOT, withoutSite } from '../plan/without-site.ts';
 import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
 import type { FileIdentity, Process, ProcessSource } from '../process/process.ts';
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
@@ -9,8 +13,17 @@ import type { ClientContext } from '../spans/client-spans.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
 import type { StreamContext } from '../spans/stream-spans.ts';
 import { addConnections } from './injection.ts';
-import { type Carried, decodeCarried, encodeFileKey, encodeU32, SIDES, type Side } from './kernel-values.ts';
-import type { Program, Programs } from './programs.ts';
+import {
+  type Carried,
+  decodeCarried,
+  decodeLinks,
+  encodeFileKey,
+  encodeU32,
+  SIDES,
+  type Side,
+} from './kernel-values.ts';
+import type { CheckedSite, Program, Programs } from './programs.ts';
+import { evidenceOf, judge, linksCalls, placeOf, placeOfSlot } from './self-check.ts';
 import { streamScopes } from './stream-scopes.ts';
 import type { Tracing } from './tracing.ts';
 
@@ -40,6 +53,10 @@ export class Processes {
   readonly #traced = new Map<number, Traced>();
   readonly #warned = new Set<string>();
   #closed = false;
+  /** Whose calls are found again. */
+  readonly #linked = new WeakSet<Program>();
+  #switchedOff = 0;
+  #partial = 0;
 
   constructor(options: ProcessesOptions) {
     this.#options = options;
@@ -110,6 +127,69 @@ export class Processes {
         this.#rewrite(program);
       }
     }
+  }
+
+  /**
+   * The kernel side complains of a probe or task slot. One that is wrong is switched off with all that depends on it;
+   * where that is not sure, it goes on.
+   */
+  onCheck(event: CheckEvent): void {
+    const checked = this.#closed ? undefined : this.#options.programs.checked(event.site);
+    const verdict = judge(event);
+    if (!checked) return;
+    if (verdict === 'partial') this.#reportPartial(checked);
+    else if (verdict === 'off') this.#switchOff(checked, evidenceOf(event));
+    else if (checked.site === TASK_SLOT) this.#rewrite(checked.program); // it was left aside until now
+  }
+
+  /** To be called about once a second: hooks of which each works, and which do not find what they are to find. */
+  checkLinks(): void {
+    for (const [pid, { program, of }] of this.#traced) {
+      const call = program.plan.probes.find(({ hook }) => hook === 'hyper.client.call');
+      if (!call || this.#linked.has(program) || this.#options.table.targets.get(pid) !== of) continue;
+      const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
+      const links = value && decodeLinks(value);
+      const linked = links && linksCalls(links);
+      if (linked) this.#linked.add(program);
+      if (linked !== false) continue;
+      this.#switchOff(
+        { program, site: call },
+        `none of ${links?.calls} calls was found again where requests are written`,
+      );
+    }
+  }
+
+  #switchOff({ program, site }: CheckedSite, evidence: string): void {
+    const { programs, log } = this.#options;
+    const { plan, name } = program;
+    const place = site === TASK_SLOT ? plan.taskSlot && placeOfSlot(plan.taskSlot) : placeOf(site);
+    const less = withoutSite(plan, site, evidence);
+    const path = [...this.#traced.values()].find((traced) => traced.program === program)?.of.executable
+      .openPath;
+    try {
+      programs.reduce(program, less, path ?? name, () => this.#rewrite(program));
+    } catch (error) {
+      log.error(`${name}: cannot attach what is left: ${messageOf(error)}`);
+    }
+    this.#switchedOff++;
+    log.warn(`${name}: switched off ${place}: ${evidence}${lossText(plan, less)}`);
+  }
+
+  #reportPartial({ program, site }: CheckedSite): void {
+    if (site === TASK_SLOT) return;
+    this.#partial++;
+    const answers = site.hook === 'hyper.server.parse' ? 'hyper.server.encode' : 'hyper.client.parse';
+    this.#options.log.warn(
+      `${program.name}: ${answers} misses some responses: their requests end without a status`,
+    );
+  }
+
+  /** Hooks that were switched off, and hooks that miss something. */
+  get checks(): readonly Loss[] {
+    return [
+      { name: 'hooks switched off', count: this.#switchedOff },
+      { name: 'hooks that miss some', count: this.#partial },
+    ];
   }
 
   /** By the programs whose TLS probes of this side are attached. */
@@ -226,6 +306,12 @@ export class Processes {
     if (error instanceof UserError) log.warn(message);
     else log.error(`${process?.executable.path ?? 'a program'}: ${message}`);
   }
+}
+
+/** What is not seen any more. */
+function lossText(before: Plan, after: Plan): string {
+  const lost = before.sources.filter(({ source }, index) => source !== after.sources[index]?.source);
+  return lost.length > 0 ? `; from now on ${lost.map(({ datum }) => `${datum}: none`).join(', ')}` : '';
 }
 
 const NOTHING_CARRIED: Carried = { plaintext: 0, tls: 0 };

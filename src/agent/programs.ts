@@ -6,11 +6,20 @@ import type { Link } from '../kernel/kernel.ts';
 import { QUERIES } from '../libraries/index.ts';
 import { MEMBER_QUERIES } from '../libraries/measured.ts';
 import { ownExporter } from '../libraries/opentelemetry/opentelemetry.ts';
-import { type Plan, PROGRAMS, type ProgramName, type RecognisedLibrary, type Tier } from '../plan/plan.ts';
+import {
+  type Plan,
+  PROGRAMS,
+  type ProbeSite,
+  type ProgramName,
+  type RecognisedLibrary,
+  type Tier,
+} from '../plan/plan.ts';
+import { TASK_SLOT } from '../plan/without-site.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
 import { cachedPlan } from './cached-plan.ts';
 import { encodeLayout, encodeTarget, encodeU32, probeCookie, SIDES, type Side } from './kernel-values.ts';
+import { SiteNumbers } from './site-numbers.ts';
 import type { Tracing } from './tracing.ts';
 
 /** A binary whose probes are attached. */
@@ -23,18 +32,38 @@ export interface Program {
   readonly callScope: Scope;
   readonly wireScope: Scope;
   readonly tls: Readonly<Record<Side, TlsState>>;
+  readonly name: string;
 }
 
 /** Of the probes that only TLS connections of that side need. */
 type TlsState = 'none' | 'attached' | 'parked';
 
 interface Attached extends Program {
+  plan: Plan;
   target: Uint8Array;
   readonly tls: Record<Side, TlsState>;
-  readonly name: string;
+  readonly places: Places;
+  links: readonly ProbeLink[];
+  readonly tlsLinks: Record<Side, readonly ProbeLink[]>;
+}
+
+/** All sites of one BPF program in one binary. */
+interface ProbeLink {
+  readonly program: ProgramName;
+  readonly link: Link;
+}
+
+/** Of a binary in the kernel's tables. */
+interface Places {
   readonly layoutIndex: number;
-  readonly links: readonly Link[];
-  readonly tlsLinks: Record<Side, readonly Link[]>;
+  readonly slotSite: number;
+  readonly numbers: ReadonlyMap<ProbeSite, number>;
+}
+
+/** Something that the kernel side checks. */
+export interface CheckedSite {
+  readonly program: Program;
+  readonly site: ProbeSite | typeof TASK_SLOT;
 }
 
 /** hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. */
@@ -48,6 +77,8 @@ const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
 
+export type ChangePlan = (plan: Plan) => Plan;
+
 export type ProgramsConfig = Pick<Config, 'tier' | 'traceInstrumented' | 'captureHeaders'>;
 
 /** Binaries by identity of the file: each is analysed and probed once, whatever number of processes run it. */
@@ -59,10 +90,15 @@ export class Programs implements Disposable {
   readonly #captured: readonly string[];
   readonly #byFile = new Map<string, Promise<Attached>>();
   readonly #ready = new Map<string, Attached>();
+  readonly #numbers: SiteNumbers;
+  readonly #changePlan: ChangePlan;
   #nextLayout = 0;
 
-  constructor(tracing: Tracing, config: ProgramsConfig, log: Log) {
+  /** `changePlan`: what is attached in the place of what was planned. */
+  constructor(tracing: Tracing, config: ProgramsConfig, log: Log, changePlan: ChangePlan = (plan) => plan) {
     this.#tracing = tracing;
+    this.#numbers = new SiteNumbers(tracing.kernel.map('sites'));
+    this.#changePlan = changePlan;
     this.#tier = config.tier;
     this.#traceInstrumented = config.traceInstrumented;
     this.#log = log;
@@ -96,6 +132,54 @@ export class Programs implements Disposable {
     if (!program) return;
     this.#ready.delete(key);
     detach(allLinks(program));
+    const { slotSite, numbers } = program.places;
+    for (const number of [slotSite, ...numbers.values()]) this.#numbers.give(number);
+  }
+
+  /** What has this number in the kernel side's checks. */
+  checked(number: number): CheckedSite | undefined {
+    for (const program of this.#ready.values()) {
+      if (program.places.slotSite === number) return program.plan.taskSlot && { program, site: TASK_SLOT };
+      const site = program.plan.probes.find((one) => program.places.numbers.get(one) === number);
+      if (site) return { program, site };
+    }
+    return undefined;
+  }
+
+  /**
+   * Goes over to a plan with fewer sites. `path` opens the binary now. `rewrite` gives the kernel side `program.target`,
+   * before probes go: what they no longer see is not to be taken for what has not happened.
+   */
+  reduce(program: Program, plan: Plan, path: string, rewrite: () => void): void {
+    const attached = this.#attachedOf(program);
+    if (!attached) return;
+    const before = attached.plan;
+    attached.plan = plan;
+    for (const side of SIDES)
+      if (!plan.probes.some((probe) => TLS_PROGRAMS[side].includes(probe.program)))
+        attached.tls[side] = 'none';
+    attached.target = this.#target(attached);
+    rewrite();
+    const keep = (links: readonly ProbeLink[]) => this.#keepLinks(attached, before, links, path);
+    attached.links = keep(attached.links);
+    for (const side of SIDES) attached.tlsLinks[side] = keep(attached.tlsLinks[side]);
+  }
+
+  /** Detaches programs that have lost sites, and attaches those again that have some left: before, so that no hit is missed. */
+  #keepLinks(
+    { plan, places }: Attached,
+    before: Plan,
+    links: readonly ProbeLink[],
+    path: string,
+  ): readonly ProbeLink[] {
+    const count = ({ probes }: Plan, name: ProgramName) =>
+      probes.filter(({ program }) => program === name).length;
+    return links.flatMap((one) => {
+      if (count(plan, one.program) === count(before, one.program)) return [one];
+      const again = this.#attachProbes([one.program], plan, path, places);
+      detach([one]);
+      return again;
+    });
   }
 
   /**
@@ -119,12 +203,7 @@ export class Programs implements Disposable {
   unparkTls(program: Program, side: Side, path: string): boolean {
     const attached = this.#attachedOf(program);
     if (attached?.tls[side] !== 'parked') return false;
-    attached.tlsLinks[side] = this.#attachProbes(
-      TLS_PROGRAMS[side],
-      attached.plan,
-      path,
-      attached.layoutIndex,
-    );
+    attached.tlsLinks[side] = this.#attachProbes(TLS_PROGRAMS[side], attached.plan, path, attached.places);
     attached.tls[side] = 'attached';
     attached.target = this.#target(attached);
     this.#log.info(
@@ -137,8 +216,8 @@ export class Programs implements Disposable {
     return [...this.#ready.values()].find((attached) => attached === program);
   }
 
-  #target({ plan, layoutIndex, tls }: Pick<Attached, 'plan' | 'layoutIndex' | 'tls'>): Uint8Array {
-    return encodeTarget(plan, layoutIndex, {
+  #target({ plan, places, tls }: Pick<Attached, 'plan' | 'places' | 'tls'>): Uint8Array {
+    return encodeTarget(plan, places, {
       tier: this.#tier,
       socketTier: this.#tracing.socketTier,
       inject: this.#tracing.injectionObstacle === undefined,
@@ -157,7 +236,7 @@ export class Programs implements Disposable {
     const analysis = await analyze(path, QUERIES, { members: MEMBER_QUERIES });
     if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
-    const plan = await cachedPlan(analysis, this.#tier);
+    const plan = this.#changePlan(await cachedPlan(analysis, this.#tier));
     const own = this.#traceInstrumented ? undefined : ownExporter(plan.libraries);
     if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);
@@ -167,27 +246,35 @@ export class Programs implements Disposable {
       throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
     await this.#tracing.kernel.load([...new Set(plan.probes.map(({ program }) => program))]);
     this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
-    const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, layoutIndex);
-    const tlsLinks = this.#attachTls(plan, path, layoutIndex, links);
+    const places = this.#placesOf(plan, layoutIndex);
+    const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, places);
+    const tlsLinks = this.#attachTls(plan, path, places, links);
     const elapsed = Math.round(performance.now() - started);
     this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
     for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
     const parkable = (side: Side): TlsState =>
       this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks[side].length > 0 ? 'attached' : 'none';
     const tls = { server: parkable('server'), client: parkable('client') };
-    const target = this.#target({ plan, layoutIndex, tls });
-    return { plan, target, ...scopesOf(plan), tls, name, layoutIndex, links, tlsLinks };
+    const target = this.#target({ plan, places, tls });
+    return { plan, target, ...scopesOf(plan), tls, name, places, links, tlsLinks };
+  }
+
+  #placesOf(plan: Plan, layoutIndex: number): Places {
+    const spawns = plan.probes.some(({ program }) => program === 'tokio_task_new');
+    const slotSite = plan.taskSlot ? this.#numbers.takeSlot(spawns) : 0;
+    const numbers = new Map(plan.probes.map((site) => [site, this.#numbers.take()]));
+    return { layoutIndex, slotSite, numbers };
   }
 
   #attachTls(
     plan: Plan,
     path: string,
-    layoutIndex: number,
-    others: readonly Link[],
-  ): Record<Side, readonly Link[]> {
-    const links: Record<Side, readonly Link[]> = { server: [], client: [] };
+    places: Places,
+    others: readonly ProbeLink[],
+  ): Record<Side, readonly ProbeLink[]> {
+    const links: Record<Side, readonly ProbeLink[]> = { server: [], client: [] };
     try {
-      for (const side of SIDES) links[side] = this.#attachProbes(TLS_PROGRAMS[side], plan, path, layoutIndex);
+      for (const side of SIDES) links[side] = this.#attachProbes(TLS_PROGRAMS[side], plan, path, places);
       return links;
     } catch (error) {
       detach([...others, ...links.server]);
@@ -196,17 +283,22 @@ export class Programs implements Disposable {
   }
 
   /** All or nothing. */
-  #attachProbes(programs: readonly ProgramName[], plan: Plan, path: string, layoutIndex: number): Link[] {
-    const links: Link[] = [];
+  #attachProbes(
+    programs: readonly ProgramName[],
+    plan: Plan,
+    path: string,
+    { layoutIndex, numbers }: Places,
+  ): ProbeLink[] {
+    const links: ProbeLink[] = [];
     try {
       for (const program of programs) {
         const sites = plan.probes.filter((probe) => probe.program === program);
         if (sites.length === 0) continue;
         const uprobes = sites.map((site) => ({
           offset: site.fileOffset,
-          cookie: probeCookie(layoutIndex, site),
+          cookie: probeCookie(layoutIndex, numbers.get(site) ?? 0, site),
         }));
-        links.push(this.#tracing.kernel.attachUprobes(program, path, uprobes));
+        links.push({ program, link: this.#tracing.kernel.attachUprobes(program, path, uprobes) });
       }
       return links;
     } catch (error) {
@@ -216,8 +308,8 @@ export class Programs implements Disposable {
   }
 }
 
-function detach(links: readonly Link[]): void {
-  for (const link of links) link[Symbol.dispose]();
+function detach(links: readonly ProbeLink[]): void {
+  for (const { link } of links) link[Symbol.dispose]();
 }
 
 const allLinks = ({ links, tlsLinks }: Attached) => [...links, ...SIDES.flatMap((side) => tlsLinks[side])];

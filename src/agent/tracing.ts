@@ -29,6 +29,7 @@ const LOSSES = [
   ['ring full', COUNTER.RING_FULL],
   ['no scratch memory', COUNTER.SCRATCH_BUSY],
   ['unreadable memory', COUNTER.READ_FAILED],
+  ['implausible records', COUNTER.IMPLAUSIBLE],
   ['heads cut', COUNTER.HEAD_TRUNCATED],
   ['connections lost', COUNTER.CONNECTION_LOST],
   ['unknown system calls', COUNTER.SYSCALL_UNKNOWN],

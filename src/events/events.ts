@@ -1,4 +1,5 @@
 import { AddressTexts } from './address.ts';
+import { type CheckEvent, readCheck } from './check-events.ts';
 import {
   type CallEndEvent,
   type CallEvent,
@@ -13,6 +14,7 @@ import {
   EVENT_FLAG,
   EVENT_KIND,
   EVENT_SOURCE,
+  eventCheck,
   eventStream,
   eventHeader as H,
   MAX_ROUTES,
@@ -23,6 +25,7 @@ import {
 import { type EventHeader, readHeader, u64 } from './record.ts';
 import { readStream, type StreamEvent } from './stream-events.ts';
 
+export type { CheckEvent } from './check-events.ts';
 export type { CallEndEvent, CallEvent, ClientResponseEvent } from './client-events.ts';
 export type { EventHeader } from './record.ts';
 export type { StreamEvent, StreamHeader } from './stream-events.ts';
@@ -102,6 +105,7 @@ export interface EventHandlers {
   readonly callEnd: (event: CallEndEvent) => void;
   /** Of an HTTP/2 stream: EVENT_STREAM_…, EVENT_STREAMS_CLOSED. */
   readonly stream: (event: StreamEvent) => void;
+  readonly check: (event: CheckEvent) => void;
   /** A record that no version of events.h explains. */
   readonly unknown: (kind: number, size: number) => void;
 }
@@ -135,6 +139,7 @@ export function createDecoder(handlers: EventHandlers) {
     else if (kind === EVENT_KIND.HEAD_DROPPED) handlers.headDropped(u64(view, at + H.connection));
     else if (kind === EVENT_KIND.EXEC) handlers.exec(readHeader(view, at));
     else if (kind === EVENT_KIND.EXIT) handlers.exit(readHeader(view, at));
+    else if (kind === EVENT_KIND.CHECK) handlers.check(readCheck(view, bytes, at));
     else if (kind === EVENT_KIND.PANIC) handlers.panic(readHeader(view, at));
     else handlers.tls(readHeader(view, at), hasFlag(view, at, EVENT_FLAG.CLIENT));
   };
@@ -163,6 +168,7 @@ const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
   [EVENT_KIND.STREAM_TRAILERS]: eventStream.size,
   [EVENT_KIND.STREAM_RESET]: eventStream.size,
   [EVENT_KIND.STREAMS_CLOSED]: eventStream.size,
+  [EVENT_KIND.CHECK]: eventCheck.size,
 });
 
 const hasFlag = (view: DataView, at: number, flag: number) =>

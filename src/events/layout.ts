@@ -5,6 +5,13 @@ export const ROUTE_TEXT = 256;
 export const CAPTURE_SIZE = 4096;
 export const CALL_AUTHORITY = 256;
 export const CALL_PATH = 1024;
+export const CHECK_BYTES = 32;
+export const CHECK_SITES = 8192;
+export const CHECK_CALLS = 8;
+export const CHECK_PROVEN = 256;
+export const CHECK_PENALTY = 16;
+export const CHECK_TRUSTED = 16;
+export const COOKIE_SITE_SHIFT = 16;
 export const COOKIE_OFFSET_SHIFT = 32;
 export const COOKIE_REGISTER_SHIFT = 48;
 
@@ -29,6 +36,7 @@ export const EVENT_KIND = {
   STREAM_TRAILERS: 17,
   STREAM_RESET: 18,
   STREAMS_CLOSED: 19,
+  CHECK: 20,
 } as const;
 
 /** enum event_source */
@@ -85,21 +93,22 @@ export const COUNTER = {
   NO_CONTEXT: 13,
   CONTEXT_SHARED: 14,
   CALL_UNLINKED: 15,
-  INJECTED: 16,
-  INJECT_OWN: 17,
-  INJECT_PIECES: 18,
-  INJECT_UNUSUAL: 19,
-  INJECT_LARGE: 20,
-  INJECT_PIPELINED: 21,
-  INJECT_FULL: 22,
-  INJECT_CALL: 23,
-  INJECT_OLD: 24,
-  INJECT_MEMORY: 25,
-  INJECT_SOCKET: 26,
-  INJECT_FRAME: 27,
-  INJECT_STREAM: 28,
-  INJECT_STEP: 29,
-  MAX: 30,
+  IMPLAUSIBLE: 16,
+  INJECTED: 17,
+  INJECT_OWN: 18,
+  INJECT_PIECES: 19,
+  INJECT_UNUSUAL: 20,
+  INJECT_LARGE: 21,
+  INJECT_PIPELINED: 22,
+  INJECT_FULL: 23,
+  INJECT_CALL: 24,
+  INJECT_OLD: 25,
+  INJECT_MEMORY: 26,
+  INJECT_SOCKET: 27,
+  INJECT_FRAME: 28,
+  INJECT_STREAM: 29,
+  INJECT_STEP: 30,
+  MAX: 31,
 } as const;
 
 /** enum call_scheme */
@@ -126,6 +135,25 @@ export const PSEUDO = {
   AUTHORITY: 2,
   PATH: 3,
   PROTOCOL: 4,
+} as const;
+
+/** enum doubt */
+export const DOUBT = {
+  MEMORY: 1,
+  POINTER: 2,
+  SIZE: 3,
+  STATUS: 4,
+  METHOD: 5,
+  TEXT: 6,
+  STREAM: 7,
+  STATE: 8,
+  ROUTE: 9,
+  TASK: 10,
+  TASK_ORDER: 11,
+  TASK_MOVED: 12,
+  TASK_KEPT: 13,
+  HEAD: 14,
+  UNANSWERED: 15,
 } as const;
 
 /** enum target_flag */
@@ -288,9 +316,24 @@ export const eventProcess = {
   header: 0, // event_header
 } as const;
 
+/** struct event_check */
+export const eventCheck = {
+  size: 104,
+  header: 0, // event_header
+  site: 40, // __u32
+  doubt: 44, // __u16
+  dataSize: 46, // __u16
+  score: 48, // __u32
+  wrong: 52, // __u32
+  odd: 56, // __u32
+  unanswered: 60, // __u32
+  value: 64, // __u64
+  data: 72, // __u8[32]
+} as const;
+
 /** struct target */
 export const target = {
-  size: 32,
+  size: 48,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -299,6 +342,24 @@ export const target = {
   tls: 20, // __u32
   clientPlaintext: 24, // __u32
   clientTls: 28, // __u32
+  slotSite: 32, // __u32
+  calls: 36, // __u32
+  links: 40, // __u32
+  unlinked: 44, // __u32
+} as const;
+
+/** struct site_check */
+export const siteCheck = {
+  size: 48,
+  score: 0, // __u32
+  wrong: 4, // __u32
+  odd: 8, // __u32
+  unanswered: 12, // __u32
+  process: 16, // __u64
+  last: 24, // __u64
+  first: 32, // __u64
+  made: 40, // __u32
+  proven: 44, // __u32
 } as const;
 
 /** struct file_key */

@@ -234,15 +234,18 @@ export function drop(id: number, state: keyof typeof STATES, options: DropOption
   return [memory(rdi, future), probe('hyper_client_drop', { rdi, offset: stateAt })];
 }
 
-const urlRequest = (id: number) => structure(0x80, [[REQUEST_URL, place(id, 2)]]);
+const urlMemory = (id: number, page: number): string[] => [
+  memory(place(id, 12), text('http://h/x')),
+  memory(place(id, page), structure(0x80, [[REQUEST_URL, place(id, 12)]])),
+];
 
 /** reqwest::blocking hands a request over; `execute`: its own thread has it. */
 export const blockingCall = (id: number): string[] => [
-  memory(place(id, 10), urlRequest(id)),
+  ...urlMemory(id, 10),
   probe('reqwest_blocking_call', { rsi: place(id, 10), register: 6, offset: REQUEST_URL }),
 ];
 export const execute = (id: number): string[] => [
-  memory(place(id, 11), urlRequest(id)),
+  ...urlMemory(id, 11),
   probe('reqwest_execute', { rdx: place(id, 11), register: 2, offset: REQUEST_URL }),
 ];
 

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { COOKIE_REGISTER_SHIFT, TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
-import { answer, CLIENTS, check, get, MSG_DONTWAIT, OK, run, serve, TASKS } from './client-commands.ts';
+import {
+  answer,
+  CLIENTS,
+  check,
+  get,
+  MSG_DONTWAIT,
+  OK,
+  run,
+  serve,
+  TASKS,
+  written,
+} from './client-commands.ts';
 import { blockingCall, call, execute, inTask, layoutCommand, newTask } from './client-memory.ts';
 import { type Commands, recv, replayOne, send, targetCommand, thread } from './driver.ts';
 import { summary } from './summary.ts';
@@ -17,10 +28,21 @@ check(
 );
 check(
   'in a task born in it, and in one born in that one',
-  [serve('/a'), newTask(8), inTask(8), ...call(1), newTask(9), inTask(9), ...call(2), write('/w')],
   [
-    ...['> 0 GET /a HTTP/1.1', 'call 1 GET http://h/x in /a', 'call 2 GET http://h/x in /a'],
-    '#2 => 0 GET /w HTTP/1.1 in /a',
+    serve('/a'),
+    newTask(8),
+    inTask(8),
+    newTask(9),
+    inTask(9),
+    write('/w'),
+    inTask(8),
+    ...call(1),
+    inTask(9),
+    ...call(2),
+  ],
+  [
+    ...['> 0 GET /a HTTP/1.1', '#2 => 0 GET /w HTTP/1.1 in /a'],
+    ...['call 1 GET http://h/x in /a', 'call 2 GET http://h/x in /a'],
   ],
 );
 check(
@@ -146,9 +168,9 @@ check(
 
 check(
   'a thread that waits for its socket works for the request until it has answered',
-  [thread(3), recv(get('/a')), ...call(1), write('/w'), send(OK), ...call(2), recv(get('/b')), ...call(3)],
+  [thread(3), recv(get('/a')), write('/w'), ...call(1), send(OK), ...call(2), recv(get('/b')), ...call(3)],
   [
-    ...['> 0 GET /a HTTP/1.1', 'call 1 GET http://h/x in /a', '#2 => 0 GET /w HTTP/1.1 in /a', '< 0 200'],
+    ...['> 0 GET /a HTTP/1.1', '#2 => 0 GET /w HTTP/1.1 in /a', 'call 1 GET http://h/x in /a', '< 0 200'],
     ...['call 2 GET http://h/x no_task', '> 1 GET /b HTTP/1.1', 'call 3 GET http://h/x in /b', 'NO_TASK 1'],
   ],
 );
@@ -166,8 +188,8 @@ check(
 );
 check(
   'an event loop without tasks works for nobody',
-  [thread(3), serve('/a'), ...call(1), write('/w')],
-  ['> 0 GET /a HTTP/1.1', 'call 1 GET http://h/x no_task', '#2 => 0 GET /w HTTP/1.1 alone', 'NO_TASK 2'],
+  [thread(3), serve('/a'), write('/w'), ...call(1)],
+  ['> 0 GET /a HTTP/1.1', '#2 => 0 GET /w HTTP/1.1 alone', 'call 1 GET http://h/x no_task', 'NO_TASK 2'],
 );
 check(
   'tasks made by a thread inherit its context',
@@ -232,7 +254,7 @@ check(
 
 const LIBRARY = targetCommand(FLAG.LIBRARY | FLAG.CONTEXTS | FLAG.TASK_SLOT | FLAG.TASK_TAG | CLIENTS);
 const server = (...commands: Commands) => replayOne([LIBRARY, layoutCommand(), inTask(7), ...commands]);
-const parsed = (path: string) => `parse 0 1000 ${Buffer.from(get(path)).toString('hex')}`;
+const parsed = (path: string) => `parse 0 70000000000000 ${Buffer.from(get(path)).toString('hex')}`;
 
 test('under TLS the request that hyper has parsed', () => {
   const result = server(
@@ -240,7 +262,7 @@ test('under TLS the request that hyper has parsed', () => {
     recv('\x16\x03\x01'),
     parsed('/a'),
     ...call(1),
-    'encode 0 1000 200',
+    'encode 0 70000000000000 200',
     ...call(2),
   );
   assert.deepEqual(summary(result), [
@@ -266,6 +288,14 @@ test('without TARGET_CONTEXTS nothing has a parent', () => {
   ]);
 });
 
+check(
+  'while no call was found again, a request without one may be such a call',
+  [serve('/a'), ...call(1), write('/w'), ...written(1), write('/v', 210)],
+  [
+    ...['> 0 GET /a HTTP/1.1', 'call 1 GET http://h/x in /a', '#2 => 0 GET /w HTTP/1.1 alone'],
+    ...['#3 => 0 call 1', '#4 => 0 GET /v HTTP/1.1 in /a', 'CALL_UNLINKED 1'],
+  ],
+);
 test('without TARGET_WRITER_CONTEXT what a client writes by itself has none', () => {
   const target = targetCommand((TASKS | CLIENTS) & ~FLAG.WRITER_CONTEXT);
   const result = replayOne([target, layoutCommand(), inTask(7), serve('/a'), write('/w')]);

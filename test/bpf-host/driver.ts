@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import {
   type CallEndEvent,
   type CallEvent,
+  type CheckEvent,
   type ClientResponseEvent,
   type ClosedEvent,
   createDecoder,
@@ -55,7 +56,8 @@ export type Recorded =
   | { readonly kind: 'client-request'; readonly event: RequestEvent }
   | { readonly kind: 'client-response' | 'client-closed'; readonly event: ClientResponseEvent }
   | { readonly kind: 'call-end'; readonly event: CallEndEvent }
-  | { readonly kind: 'stream'; readonly event: StreamEvent };
+  | { readonly kind: 'stream'; readonly event: StreamEvent }
+  | { readonly kind: 'check'; readonly event: CheckEvent };
 
 export type CounterName = Exclude<keyof typeof COUNTER, 'MAX'>;
 
@@ -129,6 +131,7 @@ function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
     clientClosed: (event) => add({ kind: 'client-closed', event }),
     callEnd: (event) => add({ kind: 'call-end', event }),
     stream: (event) => add({ kind: 'stream', event }),
+    check: (event) => add({ kind: 'check', event }),
     unknown: (kind, size) => assert.fail(`record of unknown kind ${kind}, ${size} bytes`),
   });
   return (record) => {

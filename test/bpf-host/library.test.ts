@@ -12,6 +12,7 @@ const BOTH = targetCommand(FLAG.LIBRARY | FLAG.SOCKET | TASKS);
 /** hyper 1: req_method 0x28; head 0x10, req_method 0x18 of Encode; status 0x68; BytesMut 0 and 8. */
 const LAYOUT = 'layout 0 40 16 24 104 0 8 0 0 0 0 0 0 0 0';
 const KEY = 140_000_000_000_000;
+const OTHER = KEY + 0x1000;
 
 const hex = (text: string) => Buffer.from(text, 'latin1').toString('hex') || '-';
 const parse = (text: string, key = KEY) => `parse 0 ${key} ${hex(text)}`;
@@ -30,7 +31,7 @@ test('parse and encode of a connection are its requests and responses', () => {
 });
 
 test('connections at once, told apart by their key', () => {
-  const result = run(LIBRARY, parse(GET, 1000), parse(GET, 2000), encode(201, 2000), encode(202, 1000));
+  const result = run(LIBRARY, parse(GET), parse(GET, OTHER), encode(201, OTHER), encode(202));
   assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '#2 > 0 GET / HTTP/1.1', '#2 < 0 201', '< 0 202']);
 });
 

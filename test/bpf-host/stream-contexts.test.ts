@@ -320,7 +320,7 @@ test('too many, or unknown ones: none, and counted', () => {
   const lines = routed(...ask(1, 20), inTask(20), ...many, ...answered(1, 1));
   assert.deepEqual(lines, [`1/1 > ${GET_SEEN}`, '1/1 < 200', 'ROUTE_UNKNOWN 1']);
   const unknown = routed(...ask(1, 20), inTask(20), route(9999), ...answered(1, 1));
-  assert.deepEqual(unknown, [`1/1 > ${GET_SEEN}`, '1/1 < 200', 'ROUTE_UNKNOWN 1']);
+  assert.deepEqual(unknown, [`1/1 > ${GET_SEEN}`, '1/1 < 200', 'ROUTE_UNKNOWN 1', 'IMPLAUSIBLE 1']);
 });
 test('a route in a task that handles no stream is nobody’s', () => {
   assert.deepEqual(routed(...ask(1, 20), inTask(21), route(1), ...answered(1, 1)), [

@@ -210,7 +210,7 @@ check(
     ...[['n', '1'] as const, ['n'.repeat(127), '2'] as const],
     ...[['n'.repeat(128), '3'] as const, ['', '4'] as const],
   ]),
-  [`1/1 > ${GET_SEEN} n=1 ${'n'.repeat(127)}=2`],
+  [`1/1 > ${GET_SEEN} n=1 ${'n'.repeat(127)}=2`, 'IMPLAUSIBLE 1'], // an empty one
 );
 
 test('values are cut at FIELD_VALUE', () => {
@@ -473,7 +473,7 @@ check(
 test('texts that can not be read are left out', () => {
   const result = run(...asked([DONE, ['te', 'x']], { lost: 'texts' }));
   assert.deepEqual(summary(result).slice(0, 1), ['1/1 > GET']);
-  assert((result.counters.READ_FAILED ?? 0) >= 4);
+  assert.equal(result.counters.READ_FAILED, 1);
 });
 test('a full ring and full maps are counted', () => {
   assert.deepEqual(summary(run('set host_ring_room 0', ...recvHeaders(1, 1, GET))), ['RING_FULL 1']);
