@@ -10,7 +10,7 @@ enum event_kind {
   EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_response
   EVENT_EXEC = 6,       // a process started a new program: struct event_process
   EVENT_EXIT = 7,       // a traced process ends: struct event_process
-  EVENT_TLS = 9,        // a client begins TLS with a process whose TLS probes are parked: struct event_process
+  EVENT_NEEDED = 9,     // probes that may be parked are needed: TLS begins, or a blocking call: struct event_process
   EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
   EVENT_CALL = 10,      // a request is handed to a client library: struct event_call + data
   EVENT_CLIENT_REQUEST = 11,  // a request head is written: struct event_request + data
@@ -32,12 +32,13 @@ enum event_flag {
   FLAG_TLS = 1 << 1,        // the connection's bytes are TLS records
   FLAG_EXITING = 1 << 2,    // closed because the process ends
   FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
-  FLAG_CLIENT = 1 << 4,     // EVENT_TLS: the process begins TLS as a client
+  FLAG_CLIENT = 1 << 4,     // EVENT_NEEDED: the process begins TLS as a client
   FLAG_RESEND = 1 << 5,     // EVENT_CLIENT_REQUEST: the call was written before, on a connection that failed
   FLAG_LOCAL = 1 << 6,      // EVENT_STREAM_RESET, EVENT_STREAMS_CLOSED: not the peer's doing
   FLAG_CUT = 1 << 7,        // EVENT_STREAM_*: headers were left out for want of room
   FLAG_CHANNEL = 1 << 8,    // EVENT_CALL: to a gRPC channel, which adds scheme and authority later
   FLAG_OWN_CONTEXT = 1 << 9, // a client's request came with a traceparent of another trace, which it takes part in
+  FLAG_BLOCKING = 1 << 10,  // EVENT_NEEDED: a blocking client makes a call, the first of the process
 };
 
 // Why a client request has no parent.
@@ -263,8 +264,9 @@ struct target {
   __u32 tls;       // connections on which a client began TLS
   __u32 client_plaintext; // the same for requests and connections of its own clients
   __u32 client_tls;
+  __u32 executed; // requests that reqwest's asynchronous client was given
 };
-_Static_assert(sizeof(struct target) == 32, "ABI");
+_Static_assert(sizeof(struct target) == 36, "ABI");
 
 struct file_key {
   __u64 device; // as in the kernel: major << 20 | minor

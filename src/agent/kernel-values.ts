@@ -32,17 +32,17 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
   };
 }
 
-/** Requests that a process answers, and those that it makes. */
-export const SIDES = ['server', 'client'] as const;
-export type Side = (typeof SIDES)[number];
+/** Probes that are detached while nothing needs them: those of TLS servers and clients, and of blocking clients. */
+export const PARKABLE = ['server', 'client', 'blocking'] as const;
+export type Parkable = (typeof PARKABLE)[number];
 
-/** What the kernel can and the user wants, and the sides whose TLS probes are detached until TLS begins. */
+/** What the kernel can and the user wants, and which probes are detached until they are needed. */
 export interface TargetChoice {
   readonly tier: Tier;
   readonly socketTier: boolean;
   /** Trace context is written into plaintext requests. */
   readonly inject: boolean;
-  readonly parked: Readonly<Record<Side, boolean>>;
+  readonly parked: Readonly<Record<Parkable, boolean>>;
 }
 
 /** `struct target`: what the kernel side does for a process of this plan. */
@@ -213,18 +213,22 @@ export function encodeU32(value: number): Buffer {
   return bytes;
 }
 
-/** What a process's sockets have carried for one side since its target was written. */
-export interface Carried {
-  readonly plaintext: number;
-  readonly tls: number;
+/**
+ * What a process has done since its target was written without need of parkable probes, and in need of them: requests
+ * and connections. Whether it has made blocking calls, the map `blockers` says.
+ */
+export interface Use {
+  readonly without: number;
+  readonly needing: number;
 }
 
-export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>> {
+export function decodeUse(value: Uint8Array): Readonly<Record<Parkable, Use>> {
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
   const at = (offset: number) => view.getUint32(offset, true);
   return {
-    server: { plaintext: at(target.plaintext), tls: at(target.tls) },
-    client: { plaintext: at(target.clientPlaintext), tls: at(target.clientTls) },
+    server: { without: at(target.plaintext), needing: at(target.tls) },
+    client: { without: at(target.clientPlaintext), needing: at(target.clientTls) },
+    blocking: { without: at(target.executed), needing: 0 },
   };
 }
 
