@@ -28,6 +28,7 @@ export interface SourceChoice {
 /** BPF programs a probe can run (names of functions in bpf/agent.bpf.c). */
 export const PROGRAMS = [
   'hyper_server_parse',
+  'hyper_server_parse_at',
   'hyper_server_encode',
   'axum_set_matched_path',
   'tokio_task_new',
@@ -37,6 +38,7 @@ export const PROGRAMS = [
   'hyper_client_encode',
   'hyper_client_write_head',
   'hyper_client_parse',
+  'hyper_client_parse_at',
   'hyper_client_drop',
   'reqwest_error',
   'reqwest_blocking_call',

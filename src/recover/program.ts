@@ -213,7 +213,7 @@ class IndexedProgram implements Program {
 
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void {
     const code = this.codeOf(one);
-    if (code) pointerFlow(code, visit);
+    if (code) pointerFlow(code, visit, (address) => this.image.u32(address));
   }
 
   importersOf(name: string): readonly PlaceIn[] {
