@@ -73,7 +73,8 @@ function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
   if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
   if (library) flags |= parked.server ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
   if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
-  if (has(plan, 'axum_set_matched_path') && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
+  const routes = has(plan, 'axum_set_matched_path') || has(plan, 'axum_set_matched_path_at');
+  if (routes && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
   return flags;
 }
 

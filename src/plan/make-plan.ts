@@ -117,6 +117,13 @@ const INLINED_PARSE: InlinedHook = {
   inside: 'hyper_server_parse_at',
 };
 
+const INLINED_ROUTE: InlinedHook = {
+  hook: 'axum.set_matched_path',
+  query: 'axum.set_matched_path',
+  program: 'axum_set_matched_path_at',
+  inside: 'axum_set_matched_path_at',
+};
+
 function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
   const sitesOf = (name: string): HookSites => {
     const found = HOOKS.filter((hook) => hook.name === name).map((hook) => hookSites(hook, facts, readCode));
@@ -128,7 +135,7 @@ function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
   return {
     parse: alsoInlined(sitesOf('hyper.server.parse'), INLINED_PARSE, facts, readCode),
     encode: sitesOf('hyper.server.encode'),
-    route: sitesOf('axum.set_matched_path'),
+    route: alsoInlined(sitesOf('axum.set_matched_path'), INLINED_ROUTE, facts, readCode),
     panic: sitesOf('std.rust_panic'),
     layout: hyperLayout(facts),
     table: routeTable(facts),
