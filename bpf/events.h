@@ -334,8 +334,10 @@ _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 // An attach cookie: the layout's number, an offset of 16 bits, a register by its number in x86 encodings.
 // tokio_task_new: the register holds the new id. reqwest_*: it points to the request, in which the pointer of the
 // URL's text is at the offset. hyper_client_call: rsi points so far behind the request's start;
-// hyper_client_call_at: the register does, the offset being signed. hyper_client_drop:
-// where in the future its state is, 0xffff when unknown. h2_*: the register's lower 4 bits name the one that points to
+// axum_set_matched_path_at: the lower 4 bits name the register with the route's number, the next 4 the one that points so
+// far behind the map, signed. hyper_client_call_at: the register does, the offset being signed. hyper_client_drop:
+// where in the future its state is, 0xffff when unknown. hyper_*_parse: 0, or the register that points to ParseContext in
+// the upper 4 bits; hyper_*_parse_at: rsi points so far behind the connection's key, signed. h2_*: the register's lower 4 bits name the one that points to
 // the frame (h2_recv_reset: that holds the stream's number, with the reason in rcx; h2_send_reset: the reason), the next
 // 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams). h2_send_trailers: the
 // offset is added to the address there.

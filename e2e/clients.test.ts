@@ -77,9 +77,11 @@ const MIXED: readonly Mixed[] = [
   { program: 'client13', profile: 'release-stripped', runtime: 'current' },
   { program: 'client11', profile: 'release-stripped' },
   { program: 'client11', profile: 'release-stripped', https: true },
-  { program: 'client12', profile: 'fat-lto' },
+  { program: 'client12', profile: 'fat-lto', https: true },
   { program: 'client12', profile: 'fat-lto-stripped' },
+  { program: 'client12', profile: 'fat-lto-stripped', https: true },
   { program: 'client11', profile: 'fat-lto-stripped' },
+  { program: 'client11', profile: 'fat-lto-stripped', https: true },
 ];
 
 for (const { tier, ...options } of MIXED) {

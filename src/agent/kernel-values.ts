@@ -67,23 +67,31 @@ const has = (plan: Plan, ...programs: readonly ProgramName[]) =>
   programs.every((program) => plan.probes.some((probe) => probe.program === program));
 
 function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
-  const library = has(plan, 'hyper_server_parse', 'hyper_server_encode');
+  const parses = has(plan, 'hyper_server_parse') || has(plan, 'hyper_server_parse_at');
+  const library = parses && has(plan, 'hyper_server_encode');
   let flags = 0;
   if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
   if (library) flags |= parked.server ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
   if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
-  if (has(plan, 'axum_set_matched_path') && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
+  const routes = has(plan, 'axum_set_matched_path') || has(plan, 'axum_set_matched_path_at');
+  if (routes && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
   return flags;
 }
 
 const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'hyper_client_call_at');
 const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
 
+/** Where the parser is inlined its site has the key under which the encoder, or what has it inside, keeps a connection. */
+const followsResponses = (plan: Plan) =>
+  has(plan, 'hyper_client_parse_at')
+    ? linksCalls(plan)
+    : has(plan, 'hyper_client_encode', 'hyper_client_parse');
+
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
 function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
   const calls = linksCalls(plan) || has(plan, 'tonic_call');
-  const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
+  const library = followsResponses(plan);
   let flags = 0;
   if (sockets) flags |= TARGET_FLAG.CLIENT_SOCKET;
   if (library) flags |= parked.client ? TARGET_FLAG.WATCH_CLIENT_TLS : TARGET_FLAG.CLIENT_LIBRARY;

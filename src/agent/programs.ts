@@ -49,8 +49,8 @@ interface Attached extends Program {
  * for calls that its blocking one hands over.
  */
 const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
-  server: ['hyper_server_parse', 'hyper_server_encode'],
-  client: ['hyper_client_parse'],
+  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode'],
+  client: ['hyper_client_parse', 'hyper_client_parse_at'],
   blocking: ['reqwest_execute'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
