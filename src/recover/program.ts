@@ -9,7 +9,12 @@ import { countersIn } from '../x86/counters.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
-import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
+import {
+  type ThreadAccess,
+  type ThreadAccessor,
+  threadAccesses,
+  threadAccessor,
+} from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
 
 /** A function whose name is not known. */
@@ -89,7 +94,10 @@ export interface Program {
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
   factsOf(one: CodeFunction): FunctionFacts | undefined;
+  /** Its accesses to thread-local memory, also where another function told it the address. */
   threadAccesses(one: CodeFunction): readonly ThreadAccess[];
+  /** If it is a function that tells the address of a thread-local variable. */
+  threadAccessor(one: CodeFunction): ThreadAccessor | undefined;
   codeOf(one: CodeFunction): Code | undefined;
   readonly image: DataImage;
 }
@@ -102,6 +110,8 @@ export type ReadFunction = (one: CodeFunction) => Uint8Array | undefined;
 const MAX_FUNCTION = 1 << 20;
 /** Bytes of code that are decoded for one program: the functions that matter are a small part of it. */
 const MAX_DECODED = 1 << 25;
+/** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
+const MAX_ACCESSOR = 256;
 const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], read: new Set() };
 
 export function createProgram(
@@ -129,6 +139,7 @@ class IndexedProgram implements Program {
   readonly #uses = new Map<number, LocationUse[]>();
   readonly #byFile = new Map<string, Set<number>>();
   readonly #flows = new Map<number, ArgumentFlow>();
+  readonly #accessors = new Map<number, ThreadAccessor | undefined>();
   #events: Map<number, EventUse[]> | undefined;
   #callers: Map<number, number[]> | undefined;
   #users: Map<number, number[]> | undefined;
@@ -245,9 +256,23 @@ class IndexedProgram implements Program {
   }
 
   threadAccesses(one: CodeFunction): readonly ThreadAccess[] {
-    if (!this.#threadLocal.has(one.svma)) return [];
+    const accessorAt = (target: number): ThreadAccessor | undefined => {
+      const called = this.startsAt(target);
+      return called && this.threadAccessor(called);
+    };
+    const told = this.probableCallees(one).some(({ svma }) => accessorAt(svma));
+    if (!told && !this.#threadLocal.has(one.svma)) return [];
     const code = this.codeOf(one);
-    return code ? threadAccesses(code) : [];
+    return code ? threadAccesses(code, accessorAt) : [];
+  }
+
+  threadAccessor(one: CodeFunction): ThreadAccessor | undefined {
+    if (!this.#threadLocal.has(one.svma) || one.size > MAX_ACCESSOR) return undefined;
+    if (!this.#accessors.has(one.svma)) {
+      const code = this.codeOf(one);
+      this.#accessors.set(one.svma, code && threadAccessor(code));
+    }
+    return this.#accessors.get(one.svma);
   }
 
   /** Whether an instruction refers to something with the 32 bits behind `place`, its last. */
