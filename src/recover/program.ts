@@ -102,6 +102,7 @@ export interface Program {
   readonly image: DataImage;
 }
 
+export type { ArgumentRegister } from '../x86/instruction.ts';
 export type { Place } from '../x86/pointer-flow.ts';
 
 /** The bytes of a function; undefined when they are not in the file. */

@@ -12,8 +12,8 @@ const INSIDE =
   /^(?:tower|tokio|tokio-util|http|http-body.*|bytes|futures-.*|tracing.*|log|pin-project.*|core|alloc|std)$/;
 /** tonic's client, which calls its channel. */
 const CLIENT = /^src\/client\/(?:grpc|service)\.rs$/;
-/** A function that only jumps. */
-const JUMP_SIZE = 5;
+/** A function that only jumps: to an address, or to that in a slot of the global offset table. */
+const JUMP_SIZES = [5, 6];
 
 /**
  * `<Channel as Service>::call` hands its arguments to `<Buffer as Service>::call` as they are: it has that inlined, is a jump to
@@ -55,7 +55,7 @@ function callsOf(program: Program, buffer: CodeFunction): readonly RecoveredFunc
     size: one.size,
     evidence: `${what} of tower's Buffer, takes three arguments, and tonic's client calls it`,
   });
-  const jumps = distinct.filter((one) => one.size === JUMP_SIZE && isCalledByClient(program, one));
+  const jumps = distinct.filter((one) => JUMP_SIZES.includes(one.size) && isCalledByClient(program, one));
   return [
     ...(isCalledByClient(program, buffer) ? [recovered(buffer, 'has the lines')] : []),
     ...jumps.map((one) => recovered(one, 'jumps to the call')),
