@@ -9,6 +9,7 @@ import { countersIn } from '../x86/counters.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
+import { sharedDrops } from '../x86/shared-drop.ts';
 import {
   type ThreadAccess,
   type ThreadAccessor,
@@ -39,6 +40,11 @@ export interface PassedTo {
   readonly argument: ArgumentRegister;
   readonly as: ArgumentRegister;
   readonly callee: CodeFunction;
+}
+
+/** A pointer so many bytes behind an argument. */
+export interface MemberPassedTo extends PassedTo {
+  readonly displacement: number;
 }
 
 /** A reference from code, inside the function that holds it. */
@@ -88,12 +94,16 @@ export interface Program {
   argumentFlow(one: CodeFunction): ArgumentFlow;
   /** Functions that get one of its arguments, and in which register. */
   argumentsPassed(one: CodeFunction): readonly PassedTo[];
+  /** Functions that get a pointer to a member of what an argument points to, also those that it ends with. */
+  membersPassed(one: CodeFunction): readonly MemberPassedTo[];
   /** Follows its arguments and its frame through its code, see `pointerFlow`. */
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
   factsOf(one: CodeFunction): FunctionFacts | undefined;
+  /** Functions that it calls when it was the last one to hold something shared: what destroys that. */
+  sharedDrops(one: CodeFunction): readonly CodeFunction[];
   /** Its accesses to thread-local memory, also where another function told it the address. */
   threadAccesses(one: CodeFunction): readonly ThreadAccess[];
   /** If it is a function that tells the address of a thread-local variable. */
@@ -113,7 +123,7 @@ const MAX_FUNCTION = 1 << 20;
 const MAX_DECODED = 1 << 25;
 /** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
 const MAX_ACCESSOR = 256;
-const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], read: new Set() };
+const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], members: [], read: new Set() };
 
 export function createProgram(
   image: DataImage,
@@ -218,8 +228,15 @@ class IndexedProgram implements Program {
 
   argumentsPassed(one: CodeFunction): readonly PassedTo[] {
     return this.argumentFlow(one).passed.flatMap(({ argument, as, target }) => {
-      const callee = this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
+      const callee = this.#startedBy(target);
       return callee ? [{ argument, as, callee }] : [];
+    });
+  }
+
+  membersPassed(one: CodeFunction): readonly MemberPassedTo[] {
+    return this.argumentFlow(one).members.flatMap(({ argument, displacement, as, target }) => {
+      const callee = this.#startedBy(target);
+      return callee ? [{ argument, displacement, as, callee }] : [];
     });
   }
 
@@ -231,6 +248,17 @@ class IndexedProgram implements Program {
   importersOf(name: string): readonly PlaceIn[] {
     const { places, targets } = this.#index.imports;
     return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
+  }
+
+  sharedDrops(one: CodeFunction): readonly CodeFunction[] {
+    const code = this.codeOf(one);
+    const targets = code ? sharedDrops(code) : [];
+    return targets.flatMap((target) => this.#startedBy(target) ?? []);
+  }
+
+  /** Of a call's target: a function, or the slot with its address. */
+  #startedBy(target: number): CodeFunction | undefined {
+    return this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
   }
 
   #placeIn(place: number): readonly PlaceIn[] {

@@ -21,14 +21,27 @@ const JUMP_SIZES = [5, 6];
  * Other buffers are no callee of tonic's client.
  */
 export const channelCall: Recogniser = (program) => {
+  const buffers = channelBuffers(program);
+  return 'reason' in buffers ? buffers : { found: [buffers.call] };
+};
+
+export interface Buffers {
+  /** The channel's. */
+  readonly own: CodeFunction;
+  readonly others: readonly CodeFunction[];
+  readonly call: RecoveredFunction;
+}
+
+/** Functions that are `<Buffer as Service>::call`, one of them tonic's. */
+export function channelBuffers(program: Program): Buffers | { readonly reason: string } {
   const buffers = buffersIn(program);
   if (buffers.length === 0) return { reason: `no panic location and no event of tower's ${OWN} was found` };
-  const found = buffers.flatMap((one) => callsOf(program, one));
-  const [call, ...others] = found;
-  if (!call) return { reason: "no buffer of tower that tonic's client calls was found" };
-  if (others.length > 0) return { reason: `${found.length} functions look like tonic's Channel` };
-  return { found: [call] };
-};
+  const found = buffers.flatMap((own) => callsOf(program, own).map((call) => ({ own, call })));
+  const [first, ...more] = found;
+  if (!first) return { reason: "no buffer of tower that tonic's client calls was found" };
+  if (more.length > 0) return { reason: `${found.length} functions look like tonic's Channel` };
+  return { ...first, others: buffers.filter(({ svma }) => svma !== first.own.svma) };
+}
 
 function buffersIn(program: Program): readonly CodeFunction[] {
   const users = [...program.functionsOf('tower', BUFFER), ...program.tracedIn('tower', BUFFER)];
@@ -61,6 +74,9 @@ function callsOf(program: Program, buffer: CodeFunction): readonly RecoveredFunc
     ...jumps.map((one) => recovered(one, 'jumps to the call')),
   ];
 }
+
+/** Functions with lines of tonic's client. */
+export const clientCode = (program: Program): readonly CodeFunction[] => program.functionsOf('tonic', CLIENT);
 
 const isCalledByClient = (program: Program, one: CodeFunction): boolean =>
   program
