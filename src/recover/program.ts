@@ -69,7 +69,7 @@ export interface Program {
   functionsOf(crate: string, file: RegExp): readonly CodeFunction[];
   /** Functions that its code calls, or ends with a jump to, in the order of the code; one more than once. */
   callees(one: CodeFunction): readonly CodeFunction[];
-  /** The same without decoding: now and then one that only looks like a call. */
+  /** The same without decoding, each once: now and then one that only looks like a call. */
   probableCallees(one: CodeFunction): readonly CodeFunction[];
   callers(one: CodeFunction): readonly PlaceIn[];
   /** Names of other objects' functions that its code calls. */
@@ -150,6 +150,7 @@ class IndexedProgram implements Program {
   readonly #uses = new Map<number, LocationUse[]>();
   readonly #byFile = new Map<string, Set<number>>();
   readonly #flows = new Map<number, ArgumentFlow>();
+  readonly #probable = new Map<number, readonly CodeFunction[]>();
   readonly #accessors = new Map<number, ThreadAccessor | undefined>();
   #events: Map<number, EventUse[]> | undefined;
   #callers: Map<number, number[]> | undefined;
@@ -361,9 +362,14 @@ class IndexedProgram implements Program {
   }
 
   probableCallees(one: CodeFunction): readonly CodeFunction[] {
+    const known = this.#probable.get(one.svma);
+    if (known) return known;
     const { places, targets } = this.#index.calls;
     const [first, last] = [upperBound(places, one.svma - 1), upperBound(places, one.svma + one.size - 1)];
-    return [...targets.subarray(first, last)].flatMap((target) => this.functionAt(target) ?? []);
+    const called = [...new Set(targets.subarray(first, last))];
+    const found = called.flatMap((target) => this.functionAt(target) ?? []);
+    this.#probable.set(one.svma, found);
+    return found;
   }
 
   callers(one: CodeFunction): readonly PlaceIn[] {

@@ -4,6 +4,7 @@ import type {
   ObjectRecognition,
   Recognition,
   RecoveredFunction,
+  ThreadWord,
   WordRecognition,
 } from '../../recover/recogniser.ts';
 
@@ -12,8 +13,11 @@ const VTABLE_FUNCTIONS = 7;
 const VTABLE_SIZE = 80;
 const SCHEDULER_OFFSET = 32;
 const MAX_TASK = 1 << 24;
-/** From `raw::poll` to where the id is set: Harness::poll, Core::poll, TaskIdGuard::enter, set_current_task_id. */
-const CALLS_TO_CONTEXT = 6;
+/**
+ * Calls from `raw::poll` to where the id is set: Harness::poll, Core::poll, TaskIdGuard::enter, set_current_task_id; in
+ * programs built for size also complete, Core::set_stage and closures.
+ */
+const CALLS_TO_CONTEXT = [4, 6];
 const MAX_REACHED = 512;
 const WORD = 8;
 
@@ -62,29 +66,37 @@ export function taskWords(program: Program): WordRecognition {
   const polls = new Map(taskVtables(program).map(({ poll }) => [poll.svma, poll]));
   if (polls.size === 0) return { reason: 'no vtable of a Tokio task was found' };
   const replaced = new Map<number, Words>();
-  const words = [...polls.values()].map((poll) => wordsIn(reached(program, poll), program, replaced));
-  const [first = new Map<number, Surroundings>()] = words;
-  const common = [...first.keys()].filter((offset) => words.every((each) => each.has(offset)));
-  if (common.length === 0)
-    return { reason: 'its tasks have no thread-local word in common that they replace' };
-  const sorted = (offset: number, of: keyof Surroundings) =>
-    [...new Set(words.flatMap((each) => [...(each.get(offset)?.[of] ?? [])]))].sort((a, b) => a - b);
-  const found = common.sort((a, b) => a - b);
-  return {
-    found: found.map((offset) => ({
-      offset,
-      bytes: sorted(offset, 'bytes'),
-      starts: sorted(offset, 'starts'),
-    })),
-  };
+  let found: readonly ThreadWord[] = [];
+  for (const calls of CALLS_TO_CONTEXT) {
+    found = commonWords(
+      [...polls.values()].map((poll) => wordsIn(reached(program, poll, calls), program, replaced)),
+    );
+    if (found.some(({ bytes }) => bytes.length > 0)) break;
+  }
+  if (found.length > 0) return { found };
+  return { reason: 'its tasks have no thread-local word in common that they replace' };
 }
 
-function reached(program: Program, start: CodeFunction): readonly CodeFunction[] {
+function commonWords(words: readonly Words[]): readonly ThreadWord[] {
+  const [first = new Map<number, Surroundings>()] = words;
+  const common = [...first.keys()].filter((offset) => words.every((each) => each.has(offset)));
+  const all = (offset: number, of: keyof Surroundings) =>
+    [...new Set(words.flatMap((each) => [...(each.get(offset)?.[of] ?? [])]))].sort((a, b) => a - b);
+  return common
+    .sort((a, b) => a - b)
+    .map((offset) => ({ offset, bytes: all(offset, 'bytes'), starts: all(offset, 'starts') }));
+}
+
+function reached(program: Program, start: CodeFunction, calls: number): readonly CodeFunction[] {
   const seen = new Map([[start.svma, start]]);
   let front = [start];
-  for (let step = 0; step < CALLS_TO_CONTEXT; step++) {
-    const next = front.flatMap((one) => program.probableCallees(one)).filter(({ svma }) => !seen.has(svma));
-    for (const one of next) if (seen.size < MAX_REACHED) seen.set(one.svma, one);
+  for (let step = 0; step < calls; step++) {
+    const next: CodeFunction[] = [];
+    for (const one of front.flatMap((each) => program.probableCallees(each))) {
+      if (seen.has(one.svma) || seen.size >= MAX_REACHED) continue;
+      seen.set(one.svma, one);
+      next.push(one);
+    }
     front = next;
   }
   return [...seen.values()];

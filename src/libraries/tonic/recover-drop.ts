@@ -11,7 +11,7 @@ const PLACES = [STATE, RECEIVER, 16];
 const MAX_GLUE = 512;
 /** Where tower's future has a line, that of its poll: it drops the receiver when it gets its answer. */
 const FUTURE = /^src\/buffer\/future\.rs$/;
-const MAX_POLL = 2048;
+const MAX_POLL = 1024;
 /** From a receiver's `drop` to where its channel's state is changed: Inner::close, State::set_closed. */
 const CALLS_TO_STATE = 2;
 
@@ -117,11 +117,11 @@ function isState(program: Program, one: CodeFunction, handsReceiver: boolean): b
 
 /** The future's poll replaces its state, where that is, by another function of the same kind. */
 const isDroppedByPoll = (program: Program, one: CodeFunction): boolean =>
-  program.callers(one).some(({ function: caller }) => {
-    const isFuture = program
-      .locationsIn(caller)
-      .some(({ location: { source } }) => source?.crate === 'tower' && FUTURE.test(source.file));
-    return isFuture || (caller.size <= MAX_POLL && givesItself(program, caller, one));
+  distinct(program.callers(one).map((at) => at.function)).some((caller) => {
+    const sources = program.locationsIn(caller).map(({ location }) => location.source);
+    if (sources.some((source) => source?.crate === 'tower' && FUTURE.test(source.file))) return true;
+    const isClient = sources.some((source) => source?.crate === 'tonic');
+    return !isClient && caller.size <= MAX_POLL && givesItself(program, caller, one);
   });
 
 /** `fn poll(out rdi, self rsi, …)` in its own place. */

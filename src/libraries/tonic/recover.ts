@@ -32,8 +32,16 @@ export interface Buffers {
   readonly call: RecoveredFunction;
 }
 
+const known = new WeakMap<Program, Buffers | { readonly reason: string }>();
+
 /** Functions that are `<Buffer as Service>::call`, one of them tonic's. */
 export function channelBuffers(program: Program): Buffers | { readonly reason: string } {
+  const found = known.get(program) ?? findBuffers(program);
+  known.set(program, found);
+  return found;
+}
+
+function findBuffers(program: Program): Buffers | { readonly reason: string } {
   const buffers = buffersIn(program);
   if (buffers.length === 0) return { reason: `no panic location and no event of tower's ${OWN} was found` };
   const found = buffers.flatMap((own) => callsOf(program, own).map((call) => ({ own, call })));
