@@ -10,7 +10,13 @@ import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
-import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
+import { sharedDrops } from '../x86/shared-drop.ts';
+import {
+  type ThreadAccess,
+  type ThreadAccessor,
+  threadAccesses,
+  threadAccessor,
+} from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
 
 /** A function whose name is not known. */
@@ -37,6 +43,11 @@ export interface PassedTo {
   readonly callee: CodeFunction;
 }
 
+/** A pointer so many bytes behind an argument. */
+export interface MemberPassedTo extends PassedTo {
+  readonly displacement: number;
+}
+
 /** A reference from code, inside the function that holds it. */
 export interface PlaceIn {
   readonly place: number;
@@ -59,7 +70,7 @@ export interface Program {
   functionsOf(crate: string, file: RegExp): readonly CodeFunction[];
   /** Functions that its code calls, or ends with a jump to, in the order of the code; one more than once. */
   callees(one: CodeFunction): readonly CodeFunction[];
-  /** The same without decoding: now and then one that only looks like a call. */
+  /** The same without decoding, each once: now and then one that only looks like a call. */
   probableCallees(one: CodeFunction): readonly CodeFunction[];
   callers(one: CodeFunction): readonly PlaceIn[];
   /** Names of other objects' functions that its code calls. */
@@ -84,6 +95,8 @@ export interface Program {
   argumentFlow(one: CodeFunction): ArgumentFlow;
   /** Functions that get one of its arguments, and in which register. */
   argumentsPassed(one: CodeFunction): readonly PassedTo[];
+  /** Functions that get a pointer to a member of what an argument points to, also those that it ends with. */
+  membersPassed(one: CodeFunction): readonly MemberPassedTo[];
   /** Follows its arguments and its frame through its code, see `pointerFlow`. */
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
   /** Look-ups of a number in a map of std with such buckets. */
@@ -92,11 +105,17 @@ export interface Program {
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
   factsOf(one: CodeFunction): FunctionFacts | undefined;
+  /** Functions that it calls when it was the last one to hold something shared: what destroys that. */
+  sharedDrops(one: CodeFunction): readonly CodeFunction[];
+  /** Its accesses to thread-local memory, also where another function told it the address. */
   threadAccesses(one: CodeFunction): readonly ThreadAccess[];
+  /** If it is a function that tells the address of a thread-local variable. */
+  threadAccessor(one: CodeFunction): ThreadAccessor | undefined;
   codeOf(one: CodeFunction): Code | undefined;
   readonly image: DataImage;
 }
 
+export type { ArgumentRegister } from '../x86/instruction.ts';
 export type { Place } from '../x86/pointer-flow.ts';
 
 /** The bytes of a function; undefined when they are not in the file. */
@@ -105,7 +124,9 @@ export type ReadFunction = (one: CodeFunction) => Uint8Array | undefined;
 const MAX_FUNCTION = 1 << 20;
 /** Bytes of code that are decoded for one program: the functions that matter are a small part of it. */
 const MAX_DECODED = 1 << 25;
-const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], read: new Set() };
+/** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
+const MAX_ACCESSOR = 256;
+const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], members: [], read: new Set() };
 
 export function createProgram(
   image: DataImage,
@@ -132,6 +153,8 @@ class IndexedProgram implements Program {
   readonly #uses = new Map<number, LocationUse[]>();
   readonly #byFile = new Map<string, Set<number>>();
   readonly #flows = new Map<number, ArgumentFlow>();
+  readonly #probable = new Map<number, readonly CodeFunction[]>();
+  readonly #accessors = new Map<number, ThreadAccessor | undefined>();
   #events: Map<number, EventUse[]> | undefined;
   #callers: Map<number, number[]> | undefined;
   #users: Map<number, number[]> | undefined;
@@ -209,8 +232,15 @@ class IndexedProgram implements Program {
 
   argumentsPassed(one: CodeFunction): readonly PassedTo[] {
     return this.argumentFlow(one).passed.flatMap(({ argument, as, target }) => {
-      const callee = this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
+      const callee = this.#startedBy(target);
       return callee ? [{ argument, as, callee }] : [];
+    });
+  }
+
+  membersPassed(one: CodeFunction): readonly MemberPassedTo[] {
+    return this.argumentFlow(one).members.flatMap(({ argument, displacement, as, target }) => {
+      const callee = this.#startedBy(target);
+      return callee ? [{ argument, displacement, as, callee }] : [];
     });
   }
 
@@ -227,6 +257,17 @@ class IndexedProgram implements Program {
   importersOf(name: string): readonly PlaceIn[] {
     const { places, targets } = this.#index.imports;
     return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
+  }
+
+  sharedDrops(one: CodeFunction): readonly CodeFunction[] {
+    const code = this.codeOf(one);
+    const targets = code ? sharedDrops(code) : [];
+    return targets.flatMap((target) => this.#startedBy(target) ?? []);
+  }
+
+  /** Of a call's target: a function, or the slot with its address. */
+  #startedBy(target: number): CodeFunction | undefined {
+    return this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
   }
 
   #placeIn(place: number): readonly PlaceIn[] {
@@ -253,9 +294,23 @@ class IndexedProgram implements Program {
   }
 
   threadAccesses(one: CodeFunction): readonly ThreadAccess[] {
-    if (!this.#threadLocal.has(one.svma)) return [];
+    const accessorAt = (target: number): ThreadAccessor | undefined => {
+      const called = this.startsAt(target);
+      return called && this.threadAccessor(called);
+    };
+    const told = this.probableCallees(one).some(({ svma }) => accessorAt(svma));
+    if (!told && !this.#threadLocal.has(one.svma)) return [];
     const code = this.codeOf(one);
-    return code ? threadAccesses(code) : [];
+    return code ? threadAccesses(code, accessorAt) : [];
+  }
+
+  threadAccessor(one: CodeFunction): ThreadAccessor | undefined {
+    if (!this.#threadLocal.has(one.svma) || one.size > MAX_ACCESSOR) return undefined;
+    if (!this.#accessors.has(one.svma)) {
+      const code = this.codeOf(one);
+      this.#accessors.set(one.svma, code && threadAccessor(code));
+    }
+    return this.#accessors.get(one.svma);
   }
 
   /** Whether an instruction refers to something with the 32 bits behind `place`, its last. */
@@ -315,9 +370,14 @@ class IndexedProgram implements Program {
   }
 
   probableCallees(one: CodeFunction): readonly CodeFunction[] {
+    const known = this.#probable.get(one.svma);
+    if (known) return known;
     const { places, targets } = this.#index.calls;
     const [first, last] = [upperBound(places, one.svma - 1), upperBound(places, one.svma + one.size - 1)];
-    return [...targets.subarray(first, last)].flatMap((target) => this.functionAt(target) ?? []);
+    const called = [...new Set(targets.subarray(first, last))];
+    const found = called.flatMap((target) => this.functionAt(target) ?? []);
+    this.#probable.set(one.svma, found);
+    return found;
   }
 
   callers(one: CodeFunction): readonly PlaceIn[] {

@@ -93,7 +93,9 @@ function uriOf(program: Program, one: CodeFunction, setter: CodeFunction): Place
 }
 
 function domainFunction(program: Program, { one, module, calls }: DomainHost): readonly RecoveredFunction[] {
-  const uses = [...(program.argumentUse(one).get('rsi') ?? [])];
+  // Code built for size copies registers by push and pop, which only the flow follows.
+  const sure = program.argumentFlow(one).behind.get('rsi') ?? [];
+  const uses = [...(program.argumentUse(one).get('rsi') ?? []), ...sure];
   const looksAtUri = uses.length > 0 && uses.every((offset) => offset >= 0 && offset < URI_SIZE);
   if (!looksAtUri || program.locationsIn(one).length > 0) return [];
   const evidence = `calls set_scheme (panic locations of client.rs) at ${calls} places, compares with port 443, rsi points to a Uri`;

@@ -1,6 +1,7 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
 import { hasFunction, type Library } from '../library.ts';
 import { channelCall } from './recover.ts';
+import { channelDrop } from './recover-drop.ts';
 
 const CHANNEL = 'tonic::transport::channel';
 
@@ -27,6 +28,7 @@ export const tonic: Library = {
       kind: 'function',
       contains: ['drop_in_place', 'tonic', 'transport', 'channel', 'ResponseFuture'],
       pattern: new RegExp(`^core::ptr::drop_in_place(?:::)?<${CHANNEL}::ResponseFuture>$`),
+      recovery: { kind: 'functions', find: channelDrop },
     },
   ],
   hooks: [
