@@ -10,6 +10,7 @@ import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
+import { type SlabLookup, slabLookups } from '../x86/slab-lookup.ts';
 import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
 
@@ -88,6 +89,8 @@ export interface Program {
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
   /** Look-ups of a number in a map of std with such buckets. */
   mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[];
+  /** Where it has found an entry of a slab. */
+  slabLookups(one: CodeFunction): readonly SlabLookup[];
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
@@ -202,7 +205,7 @@ class IndexedProgram implements Program {
   argumentFlow(one: CodeFunction): ArgumentFlow {
     const known = this.#flows.get(one.svma);
     const code = known ? undefined : this.codeOf(one);
-    const flow = known ?? (code ? argumentFlow(code) : NO_FLOW);
+    const flow = known ?? (code ? argumentFlow(code, (address) => this.image.u32(address)) : NO_FLOW);
     this.#flows.set(one.svma, flow);
     return flow;
   }
@@ -222,6 +225,11 @@ class IndexedProgram implements Program {
   mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[] {
     const code = this.codeOf(one);
     return code ? mapLookups(code, bucketSize) : [];
+  }
+
+  slabLookups(one: CodeFunction): readonly SlabLookup[] {
+    const code = this.codeOf(one);
+    return code ? slabLookups(code) : [];
   }
 
   importersOf(name: string): readonly PlaceIn[] {

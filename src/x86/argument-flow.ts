@@ -5,6 +5,7 @@ import {
   FunctionDecoder,
   registerNumber,
 } from './instruction.ts';
+import type { ReadWord } from './jump-table.ts';
 import { type FlowStep, pointerFlow } from './pointer-flow.ts';
 
 /** An argument that a function hands on in the register `as`. */
@@ -25,15 +26,16 @@ export interface ArgumentFlow {
 }
 
 /** Nothing is known of code that is damaged, or whose ways do not settle. */
-export function argumentFlow(code: Code): ArgumentFlow {
+export function argumentFlow(code: Code, readWord?: ReadWord): ArgumentFlow {
   const behind = new Map<ArgumentRegister, Set<number>>();
   const passed: PassedArgument[] = [];
-  pointerFlow(code, (step) => {
+  const visit = (step: FlowStep) => {
     const { memory, instruction } = step;
     if (memory && memory.base !== 'frame')
       behind.set(memory.base, (behind.get(memory.base) ?? new Set()).add(memory.displacement));
     if (instruction.flow === 'call') passed.push(...passedBy(code, step));
-  });
+  };
+  pointerFlow(code, visit, readWord);
   return { behind, passed, read: argumentsRead(code) };
 }
 

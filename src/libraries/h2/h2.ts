@@ -1,4 +1,5 @@
 import type { BinaryFacts, SymbolQuery } from '../../analysis/facts.ts';
+import type { Recogniser } from '../../recover/recogniser.ts';
 import { type ArgumentName, type Hook, hasFunction, type Library } from '../library.ts';
 import {
   connectionMethod,
@@ -8,6 +9,9 @@ import {
   streamMethod,
   streamSide,
 } from './recover.ts';
+import { convertSendMessage, recvReset, takeRequest } from './recover-inlined.ts';
+
+export { IN_REGISTERS } from './recover-inlined.ts';
 
 const STREAMS = 'h2::proto::streams';
 /** Instantiations of a generic function: one for each type of body. */
@@ -43,9 +47,28 @@ const method = (type: string, name: string): SymbolQuery => {
     kind: 'function',
     contains: ['h2', 'streams', plain, name],
     pattern: new RegExp(`^<?${path}>?::${name}(?:::<.*>)?$`),
-    recovery: { kind: 'functions', find: recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})) },
+    recovery: {
+      kind: 'functions',
+      find: either(recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})), INLINED[id]),
+    },
+    ...(INLINED[id] && { inlinedBeside: ['h2.Send.send_headers'] }),
   };
 };
+
+/** Methods that are found also where they are inlined. */
+const INLINED: Readonly<Record<string, Recogniser>> = {
+  'h2.Recv.take_request': takeRequest,
+  'h2.Streams.send_request': convertSendMessage,
+  'h2.DynStreams.recv_reset': recvReset,
+};
+
+const either =
+  (first: Recogniser, second: Recogniser | undefined): Recogniser =>
+  (program) => {
+    const found = first(program);
+    const other = 'reason' in found ? second?.(program) : undefined;
+    return other && !('reason' in other) ? other : found;
+  };
 
 const recoverable = (type: string, name: string, places: StreamMethod['arguments']): StreamMethod =>
   type === 'Recv' || type === 'Send'
