@@ -563,7 +563,9 @@ static __always_inline void connection_closed(struct pt_regs *ctx) {
 static __always_inline void go_away(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, TARGET_CLIENT_STREAMS, &h)) return;
-  if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
+  if (in_registers(ctx)) {
+    h.key.id = frame_argument(ctx);
+  } else if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
     count(COUNTER_READ_FAILED);
     return;
   }

@@ -80,11 +80,20 @@ function takeSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, readCod
   return probes.length > 0 ? { ...found, probes } : own;
 }
 
+/** Inside a function the lock is known, which the store is so far behind; Recv's reset has its own distance. */
+function fromLock(sites: HookSites, innerStore: number | undefined): HookSites {
+  const probes = sites.probes.flatMap((probe) => {
+    if (probe.functionOffset === 0 || probe.program !== 'h2_go_away') return [probe];
+    return innerStore === undefined ? [] : [{ ...probe, offset: (probe.offset ?? 0) - innerStore }];
+  });
+  return { ...sites, probes };
+}
+
 /** `innerStore`: from a connection's lock to its store. */
 function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader, innerStore?: number): HookSites {
   const { name, query, program } = hook;
-  const inlined = inlinedSites({ hook: name, query, program }, facts, readCode);
-  if (inlined.probes.length > 0) return inlined;
+  const inlined = inlinedSites({ hook: name, query, program, inside: program }, facts, readCode);
+  if (inlined.probes.length > 0) return hook.handle ? fromLock(inlined, innerStore) : inlined;
   const all = facts.functions[query] ?? [];
   const locks = all.filter((one) => takesLock(hook, one, readCode, innerStore));
   if (locks.length === 0 || innerStore === undefined) return handleSites(hook, all, facts, readCode);

@@ -8,6 +8,7 @@ import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
+import { type LimitStore, limitStores } from '../x86/limit-store.ts';
 import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { type SlabLookup, slabLookups } from '../x86/slab-lookup.ts';
@@ -91,6 +92,8 @@ export interface Program {
   mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[];
   /** Where it has found an entry of a slab. */
   slabLookups(one: CodeFunction): readonly SlabLookup[];
+  /** Where it compares a number with a limit behind a lock that it holds, and sets the limit to it. */
+  limitStores(one: CodeFunction): readonly LimitStore[];
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
@@ -230,6 +233,11 @@ class IndexedProgram implements Program {
   slabLookups(one: CodeFunction): readonly SlabLookup[] {
     const code = this.codeOf(one);
     return code ? slabLookups(code) : [];
+  }
+
+  limitStores(one: CodeFunction): readonly LimitStore[] {
+    const code = this.codeOf(one);
+    return code ? limitStores(code) : [];
   }
 
   importersOf(name: string): readonly PlaceIn[] {

@@ -9,7 +9,7 @@ import {
   streamMethod,
   streamSide,
 } from './recover.ts';
-import { convertSendMessage, recvReset, takeRequest } from './recover-inlined.ts';
+import { convertSendMessage, recvGoAway, recvReset, takeRequest } from './recover-inlined.ts';
 
 export { IN_REGISTERS } from './recover-inlined.ts';
 
@@ -60,6 +60,7 @@ const INLINED: Readonly<Record<string, Recogniser>> = {
   'h2.Recv.take_request': takeRequest,
   'h2.Streams.send_request': convertSendMessage,
   'h2.DynStreams.recv_reset': recvReset,
+  'h2.DynStreams.recv_go_away': recvGoAway,
 };
 
 const either =

@@ -181,6 +181,37 @@ function acceptedIn(program: Program, one: CodeFunction): RecoveredSite | undefi
 
 // ---- connections ----
 
+/** Code that makes a panic of a poisoned lock. */
+const PANIC_SIZE = 128;
+
+/**
+ * `Inner::recv_go_away` lowers the highest number of a stream that the peer will answer to what the frame says. Where these are
+ * compared that number is in a register, and the lock of the connection, behind which the limit lies, in another.
+ */
+export const recvGoAway: Recogniser = (program): Recognition => {
+  const hosts = withLine(program, STREAMS, 'Inner::recv_go_away');
+  const sites = hosts.flatMap((one): RecoveredSite[] => {
+    const lines = namesIn(program, one).filter(({ name }) => name === 'Inner::recv_go_away');
+    const isLeft = (exit: number) =>
+      lines.some(({ use }) => use.place - one.svma >= exit && use.place - one.svma < exit + PANIC_SIZE);
+    const [limit, ...others] = program.limitStores(one).filter(({ exits }) => exits.some(isLeft));
+    if (!limit || others.length > 0) return [];
+    const evidence =
+      'a limit behind a lock is compared with a number that it becomes, behind a jump to the panic of Inner::recv_go_away';
+    return [
+      {
+        function: { ...one, name: 'h2::proto::streams::streams::DynStreams<B>::recv_go_away, inlined', evidence },
+        offset: limit.offset,
+        register: split(limit.number, limit.base),
+        displacement: limit.lock,
+      },
+    ];
+  });
+  if (hosts.length === 0 || sites.length !== hosts.length)
+    return { reason: 'DynStreams::recv_go_away is inlined into another function' };
+  return { found: [], sites };
+};
+
 /** Whether a function takes the register for the lock of a connection, in place of a reference to DynStreams. */
 export function takesLock(program: Program, one: CodeFunction, register: 'rdi' | 'rsi'): boolean {
   const behind = program.argumentFlow(one).behind.get(register);
