@@ -93,7 +93,7 @@ function fromLock(sites: HookSites, innerStore: number | undefined): HookSites {
 function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader, innerStore?: number): HookSites {
   const { name, query, program } = hook;
   const inlined = inlinedSites({ hook: name, query, program, inside: program }, facts, readCode);
-  if (inlined.probes.length > 0) return hook.handle ? fromLock(inlined, innerStore) : inlined;
+  if (hook.handle && inlined.probes.length > 0) return fromLock(inlined, innerStore);
   const all = facts.functions[query] ?? [];
   const locks = all.filter((one) => takesLock(hook, one, readCode, innerStore));
   if (locks.length === 0 || innerStore === undefined) return handleSites(hook, all, facts, readCode);
