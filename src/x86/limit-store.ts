@@ -86,11 +86,15 @@ const fullRegister = (register: number): number => iced().RegisterExt.fullRegist
 
 function isUnsigned(current: IcedInstruction): boolean {
   const { ConditionCode } = iced();
-  return [ConditionCode.a, ConditionCode.ae, ConditionCode.b, ConditionCode.be].includes(current.conditionCode);
+  return [ConditionCode.a, ConditionCode.ae, ConditionCode.b, ConditionCode.be].includes(
+    current.conditionCode,
+  );
 }
 
 /** `movzx r32, byte ptr [register + displacement]`. */
-function byteLookedAt(current: IcedInstruction): { readonly base: number; readonly displacement: number } | undefined {
+function byteLookedAt(
+  current: IcedInstruction,
+): { readonly base: number; readonly displacement: number } | undefined {
   const { Code: Opcode, Register, OpKind } = iced();
   const looks = current.code === Opcode.Movzx_r32_rm8 && current.op1Kind === OpKind.Memory;
   if (!looks || current.memoryIndex !== Register.None || current.isIpRelMemoryOperand) return undefined;
