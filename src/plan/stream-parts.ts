@@ -43,7 +43,7 @@ export function streamParts(facts: BinaryFacts, readCode: CodeReader): StreamPar
     serves: serves || !calls,
     calls: calls || !serves,
     streams: joined([
-      ...STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode, valueOf(layout)?.innerStore)),
+      ...STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode, foundValue(layout)?.innerStore)),
       trailerSites(layout, facts, readCode),
     ]),
     take: takeSites(layout, facts, readCode),
@@ -67,12 +67,12 @@ function trailerSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, read
 
 const NOTHING: HookSites = { probes: [], missing: [] };
 
-const valueOf = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);
+const foundValue = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);
 
 /** Inlined into StreamRef's, which has the Arc of the lock: the store is `refStore` behind. */
 function takeSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, readCode: CodeReader): HookSites {
   const own = sitesOf(TAKE_REQUEST, facts, readCode);
-  const store = valueOf(layout)?.refStore;
+  const store = foundValue(layout)?.refStore;
   if (own.probes.length > 0 || store === undefined) return own;
   const { name: hook, query, program } = TAKE_REQUEST;
   const found = inlinedSites({ hook, query, program, inside: program }, facts, readCode);

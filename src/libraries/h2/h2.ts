@@ -49,18 +49,24 @@ const method = (type: string, name: string): SymbolQuery => {
     pattern: new RegExp(`^<?${path}>?::${name}(?:::<.*>)?$`),
     recovery: {
       kind: 'functions',
-      find: either(recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})), INLINED[id]),
+      find: either(recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})), INLINED[id]?.find),
     },
-    ...(INLINED[id] && { inlinedBeside: ['h2.Send.send_headers'] }),
+    ...(INLINED[id] && { inlinedBeside: [INLINED[id].beside] }),
   };
 };
 
+interface Inlined {
+  readonly find: Recogniser;
+  /** A query with an answer in every program that has code of the method. */
+  readonly beside: string;
+}
+
 /** Methods that are found also where they are inlined. */
-const INLINED: Readonly<Record<string, Recogniser>> = {
-  'h2.Recv.take_request': takeRequest,
-  'h2.Streams.send_request': convertSendMessage,
-  'h2.DynStreams.recv_reset': recvReset,
-  'h2.DynStreams.recv_go_away': recvGoAway,
+const INLINED: Readonly<Record<string, Inlined>> = {
+  'h2.Recv.take_request': { find: takeRequest, beside: 'h2.server' },
+  'h2.Streams.send_request': { find: convertSendMessage, beside: 'h2.client' },
+  'h2.DynStreams.recv_reset': { find: recvReset, beside: 'h2.Send.send_headers' },
+  'h2.DynStreams.recv_go_away': { find: recvGoAway, beside: 'h2.Send.send_headers' },
 };
 
 const either =

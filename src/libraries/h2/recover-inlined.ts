@@ -200,7 +200,11 @@ export const recvGoAway: Recogniser = (program): Recognition => {
       'a limit behind a lock is compared with a number that it becomes, behind a jump to the panic of Inner::recv_go_away';
     return [
       {
-        function: { ...one, name: 'h2::proto::streams::streams::DynStreams<B>::recv_go_away, inlined', evidence },
+        function: {
+          ...one,
+          name: 'h2::proto::streams::streams::DynStreams<B>::recv_go_away, inlined',
+          evidence,
+        },
         offset: limit.offset,
         register: split(limit.number, limit.base),
         displacement: limit.lock,
@@ -212,13 +216,11 @@ export const recvGoAway: Recogniser = (program): Recognition => {
   return { found: [], sites };
 };
 
+/** Of `Mutex`: behind its word. */
+const POISON = 4;
+
 /** Whether a function takes the register for the lock of a connection, in place of a reference to DynStreams. */
 export function takesLock(program: Program, one: CodeFunction, register: 'rdi' | 'rsi'): boolean {
-  const behind = program.argumentFlow(one).behind.get(register);
-  return (
-    behind !== undefined &&
-    behind.has(0) &&
-    behind.has(4) &&
-    [...behind].some((place) => place >= STREAM_SIZE)
-  );
+  const behind = [...(program.argumentFlow(one).behind.get(register) ?? [])];
+  return [0, POISON].every((place) => behind.includes(place)) && behind.some((place) => place >= STREAM_SIZE);
 }
