@@ -339,7 +339,8 @@ _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 // where in the future its state is, 0xffff when unknown. hyper_*_parse: 0, or the register that points to ParseContext in
 // the upper 4 bits; hyper_*_parse_at: rsi points so far behind the connection's key, signed. h2_*: the register's lower 4 bits name the one that points to
 // the frame (h2_recv_reset: that holds the stream's number, with the reason in rcx; h2_send_reset: the reason), the next
-// 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams). h2_send_trailers: the
+// 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams), or, with bit 8, the one that
+// points so far behind the store, signed; then the first one holds the stream's number. h2_send_trailers: the
 // offset is added to the address there.
 #define COOKIE_OFFSET_SHIFT 32
 #define COOKIE_REGISTER_SHIFT 48

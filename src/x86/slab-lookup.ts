@@ -1,0 +1,54 @@
+import type { Instruction as IcedInstruction } from 'iced-x86';
+import { iced } from './iced.ts';
+import { type Code, FunctionDecoder } from './instruction.ts';
+
+/** Where code has found the entry of a slab that a key names, number and all. */
+export interface SlabLookup {
+  /** Of the jump behind the last comparison, bytes from the function's start. */
+  readonly offset: number;
+  /** By its number in x86 encodings: the key's own number. */
+  readonly number: number;
+}
+
+/** Between the first comparison and the last, instructions. */
+const WINDOW = 16;
+
+/**
+ * `slab[key.index]`, whose entry must have the key's number, else it panics at one place:
+ *
+ *     cmp  qword ptr [base + length], index     jbe  panic
+ *     cmp  dword ptr [entries + index], 2       je   panic
+ *     cmp  dword ptr [entry + place], number    jne  panic
+ */
+export function slabLookups(code: Code): readonly SlabLookup[] {
+  const { ConditionCode } = iced();
+  using decoder = new FunctionDecoder(code);
+  const recent: { readonly at: number; readonly condition: number; readonly target: number }[] = [];
+  const found: SlabLookup[] = [];
+  let number: number | undefined;
+  let at = 0;
+  for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next(), at++) {
+    const { current } = decoder;
+    const condition = current.conditionCode;
+    const target = condition === ConditionCode.None ? undefined : decoder.jump()?.target;
+    if (target !== undefined) {
+      const to = (wanted: number) =>
+        recent.some((each) => each.target === target && each.condition === wanted && at - each.at < WINDOW);
+      const compared = to(ConditionCode.be) && to(ConditionCode.e);
+      if (condition === ConditionCode.ne && number !== undefined && compared)
+        found.push({ offset: one.offset, number: number - iced().Register.EAX });
+      recent.push({ at, condition, target });
+    }
+    number = comparedNumber(current);
+  }
+  return found;
+}
+
+/** The register of `cmp dword ptr [register + displacement], r32`. */
+function comparedNumber(current: IcedInstruction): number | undefined {
+  const { Code: Opcode, OpKind, Register } = iced();
+  if (current.memoryIndex !== Register.None) return undefined;
+  if (current.code === Opcode.Cmp_rm32_r32 && current.op0Kind === OpKind.Memory) return current.op1Register;
+  if (current.code === Opcode.Cmp_r32_rm32 && current.op1Kind === OpKind.Memory) return current.op0Register;
+  return undefined;
+}
