@@ -8,6 +8,7 @@ import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
+import { neverReturns } from '../x86/never-returns.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { sharedDrops } from '../x86/shared-drop.ts';
 import {
@@ -123,6 +124,8 @@ const MAX_FUNCTION = 1 << 20;
 const MAX_DECODED = 1 << 25;
 /** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
 const MAX_ACCESSOR = 256;
+/** A function that does nothing but panic at one place: a message, arguments, a call. */
+const MAX_PANIC = 96;
 const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], members: [], read: new Set() };
 
 export function createProgram(
@@ -177,14 +180,39 @@ class IndexedProgram implements Program {
     for (const [i, target] of targets.entries()) {
       const location = this.#locations.get(target);
       const one = location && this.functionAt(places[i] ?? 0);
-      if (!location || !one) continue;
-      const use = { place: places[i] ?? 0, location };
-      push(this.#uses, one.svma, use);
-      const { source } = location;
-      if (!source) continue;
-      const key = `${source.crate} ${source.file}`;
-      this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(one.svma));
+      if (one) push(this.#uses, one.svma, { place: places[i] ?? 0, location });
     }
+    this.#moveToCallers();
+    for (const [start, uses] of this.#uses)
+      for (const { location } of uses) {
+        if (!location.source) continue;
+        const key = `${location.source.crate} ${location.source.file}`;
+        this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(start));
+      }
+  }
+
+  /**
+   * Programs built for size have small functions that panic at one place of the source, with its location inside: the
+   * place is in the functions that call them.
+   */
+  #moveToCallers(): void {
+    const small = [...this.#uses.keys()].flatMap((start) => this.startsAt(start) ?? []);
+    const panicking = small.filter((one) => one.size <= MAX_PANIC && this.#neverReturns(one));
+    if (panicking.length === 0) return;
+    this.#callers ??= inverted(this.#index.calls);
+    for (const { svma } of panicking) {
+      const uses = this.#uses.get(svma) ?? [];
+      const callers = (this.#callers.get(svma) ?? []).flatMap((place) => this.#placeIn(place));
+      if (callers.length === 0) continue;
+      this.#uses.delete(svma);
+      for (const { place, function: caller } of callers)
+        for (const { location } of uses) push(this.#uses, caller.svma, { place, location });
+    }
+  }
+
+  #neverReturns(one: CodeFunction): boolean {
+    const code = this.codeOf(one);
+    return code !== undefined && neverReturns(code);
   }
 
   #cratesUsed(): Program['crates'] {
