@@ -41,3 +41,9 @@ for (const { program, tls } of CASES.filter(({ program }) => program !== 'stdhtt
     using session = await Session.start({ program, tls, profile: 'release-stripped' });
     await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
   });
+
+for (const program of ['axum08', 'axum06'] as const)
+  test(`${program} built for size, without symbols: one right span a request`, async () => {
+    using session = await Session.start({ program, profile: 'opt-s-stripped' });
+    await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
+  });

@@ -6,6 +6,7 @@ import { type TraceEvent, traceEvents } from '../rust/trace-events.ts';
 import { type ArgumentFlow, argumentFlow } from '../x86/argument-flow.ts';
 import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
+import { behindFirstWord } from '../x86/first-word.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { neverReturns } from '../x86/never-returns.ts';
@@ -103,6 +104,8 @@ export interface Program {
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
   factsOf(one: CodeFunction): FunctionFacts | undefined;
+  /** Displacements at which it looks behind the pointer in the first word behind an argument, or hands that on. */
+  behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number>;
   /** Functions that it calls when it was the last one to hold something shared: what destroys that. */
   sharedDrops(one: CodeFunction): readonly CodeFunction[];
   /** Its accesses to thread-local memory, also where another function told it the address. */
@@ -277,6 +280,11 @@ class IndexedProgram implements Program {
   importersOf(name: string): readonly PlaceIn[] {
     const { places, targets } = this.#index.imports;
     return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
+  }
+
+  behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number> {
+    const code = this.codeOf(one);
+    return code ? behindFirstWord(code, argument) : new Set();
   }
 
   sharedDrops(one: CodeFunction): readonly CodeFunction[] {

@@ -8,7 +8,7 @@ const STATE = 0;
 const RECEIVER = 8;
 const PLACES = [STATE, RECEIVER, 16];
 /** Drop glue that does so, with all that may be inlined into it. */
-const MAX_GLUE = 512;
+const MAX_GLUE = 1024;
 /** Where tower's future has a line, that of its poll: it drops the receiver when it gets its answer. */
 const FUTURE = /^src\/buffer\/future\.rs$/;
 const MAX_POLL = 1024;
