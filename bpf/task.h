@@ -29,6 +29,11 @@ static __always_inline __u64 current_task_id(const struct target *target) {
   __u64 base = thread->thread.fsbase, id = 0;
   if (target->flags & TARGET_TASK_TAG) {
     __u64 tag = 0;
+    if (target->task_id_offset == target->task_tag_offset + 8) { // as in every Tokio so far: one read
+      __u64 both[2];
+      if (bpf_probe_read_user(both, 16, (void *)(base + (__s64)target->task_tag_offset))) return 0;
+      return both[0] == 1 ? both[1] : 0;
+    }
     if (bpf_probe_read_user(&tag, 8, (void *)(base + (__s64)target->task_tag_offset)) || tag != 1) return 0;
   }
   if (bpf_probe_read_user(&id, 8, (void *)(base + (__s64)target->task_id_offset))) return 0;

@@ -15,10 +15,15 @@ interface TrueFunction {
 }
 
 /** Where the sites of a hook may lie, by ids of functions. */
-interface TrueHook {
+export interface TrueHook {
   readonly functions: readonly string[];
   /** One of the functions is enough: whatever passes one passes the others. */
   readonly alternatives?: true;
+  /**
+   * Functions that do no more than hand on what they are given. Of one with a copy inside, every place is as good as one
+   * of the copy's own.
+   */
+  readonly through?: readonly string[];
 }
 
 /** Functions that the product asks no symbol table for, because they are always inlined or found in another way. */
@@ -40,6 +45,17 @@ const MORE_FUNCTIONS: readonly TrueFunction[] = [
     pattern: /^<?hyper::proto::h1::conn::Conn<.*>>?::write_head$/,
   },
   {
+    // fn parse_headers(out rdi, buf rsi, …, ctx), fn encode_headers(out rdi, &Encode rsi, &mut Vec rdx) of each side.
+    id: 'hyper.parse_headers',
+    contains: ['hyper', 'role', 'parse_headers'],
+    pattern: /^hyper::proto::h1::role::parse_headers(?:::<.*>)?$/,
+  },
+  {
+    id: 'hyper.encode_headers',
+    contains: ['hyper', 'role', 'encode_headers'],
+    pattern: /^hyper::proto::h1::role::encode_headers(?:::<.*>)?$/,
+  },
+  {
     id: 'reqwest.pending',
     contains: ['reqwest', 'async_impl', 'client', 'PendingRequest', 'poll'],
     pattern: /^<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll$/,
@@ -54,7 +70,16 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
     functions: ['hyper.client.domain', 'hyper.client.request', 'hyper.client.call'],
     alternatives: true,
   },
-  'hyper.client.encode': { functions: ['hyper.client.encode', 'hyper.write_head'], alternatives: true },
+  'hyper.client.encode': {
+    functions: ['hyper.client.encode'],
+    through: ['hyper.write_head', 'hyper.encode_headers'],
+  },
+  'hyper.server.encode': {
+    functions: ['hyper.server.encode'],
+    through: ['hyper.encode_headers'],
+  },
+  'hyper.server.parse': { functions: ['hyper.server.parse'], through: ['hyper.parse_headers'] },
+  'hyper.client.parse': { functions: ['hyper.client.parse'], through: ['hyper.parse_headers'] },
   'hyper.client.drop': {
     functions: ['hyper.client.future', 'hyper.client.retry_future'],
     alternatives: true,
@@ -116,7 +141,7 @@ export async function readTruth(path: string): Promise<Truth> {
 function wantedFunctions(): readonly TrueFunction[] {
   const named = new Set([
     ...HOOKS.map(({ query }) => query),
-    ...Object.values(CHOSEN).flatMap(({ functions }) => functions),
+    ...Object.values(CHOSEN).flatMap(({ functions, through = [] }) => [...functions, ...through]),
   ]);
   return [...QUERIES.filter(({ kind, id }) => kind === 'function' && named.has(id)), ...MORE_FUNCTIONS];
 }

@@ -51,7 +51,7 @@ export function expectedRoute(program: Program, kind: string): string | undefine
 
 export function expectedSpan(record: LoadRecord, target: Target): Expected {
   const { program, tls } = target.options;
-  const route = seesRoutes(target) ? expectedRoute(program, record.kind) : undefined;
+  const route = expectedRoute(program, record.kind);
   const answered = record.status !== null;
   const known = KNOWN_METHODS.includes(record.method);
   const method = known ? record.method : 'HTTP';
@@ -98,10 +98,6 @@ function unanswered(record: LoadRecord, target: Target): Record<string, Attribut
 
 const seesPanic = (record: LoadRecord, target: Target) =>
   record.kind === 'panic' && target.options.profile !== 'fat-lto-stripped';
-
-/** Fat link-time optimisation inlines what axum 0.8 does where a route matches, in the programs of these stacks. */
-const seesRoutes = ({ options: { profile, program } }: Target) =>
-  !profile?.startsWith('fat-lto') || program.endsWith('06') || program.includes('11');
 
 const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';
 

@@ -9,6 +9,7 @@ import { countersIn } from '../x86/counters.ts';
 import { behindFirstWord } from '../x86/first-word.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
+import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
 import { neverReturns } from '../x86/never-returns.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { sharedDrops } from '../x86/shared-drop.ts';
@@ -100,6 +101,8 @@ export interface Program {
   membersPassed(one: CodeFunction): readonly MemberPassedTo[];
   /** Follows its arguments and its frame through its code, see `pointerFlow`. */
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
+  /** Look-ups of a number in a map of std with such buckets. */
+  mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[];
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
@@ -274,7 +277,12 @@ class IndexedProgram implements Program {
 
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void {
     const code = this.codeOf(one);
-    if (code) pointerFlow(code, visit);
+    if (code) pointerFlow(code, visit, (address) => this.image.u32(address));
+  }
+
+  mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[] {
+    const code = this.codeOf(one);
+    return code ? mapLookups(code, bucketSize) : [];
   }
 
   importersOf(name: string): readonly PlaceIn[] {

@@ -7,6 +7,7 @@ import {
   FunctionDecoder,
   type Instruction,
 } from './instruction.ts';
+import { JumpTables, type ReadWord } from './jump-table.ts';
 import { isKept } from './kept-registers.ts';
 import { isEmulated } from './uprobe.ts';
 
@@ -21,6 +22,8 @@ export interface FlowStep {
   readonly instruction: Instruction;
   /** What a register holds, by its number in x86 encodings: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7 rdi, 8 … 15. */
   readonly placeIn: (register: number) => Place | undefined;
+  /** What the slot of the frame at the displacement holds. */
+  readonly placeAt: (displacement: number) => Place | undefined;
   /** The memory it refers to, when it is known where. */
   readonly memory: Place | undefined;
   /** Of a direct call or jump: its target's svma. */
@@ -49,18 +52,24 @@ const MAX_PASSES = 8;
 
 /**
  * Walks a function and follows its arguments, and addresses in its frame, through registers and stack slots. Where ways
- * join only what all agree on is known: passes are made until nothing changes. Jumps by tables are taken to lead to every
+ * join only what all agree on is known: passes are made until nothing changes. Jumps by tables lead where the tables say
+ * (`readWord`: of the program's data); those by other ones are taken to lead to every
  * place behind them that is not only reached from above, and to all code that nothing else leads to. Code to which no way is known, as that which unwinding runs, says nothing
  * about where it leads. `visit` sees each instruction once, in the order of the code; it is not called when the passes do
  * not settle.
  */
-export function pointerFlow(code: Code, visit: (step: FlowStep) => void): void {
+export function pointerFlow(
+  code: Code,
+  visit: (step: FlowStep) => void,
+  readWord: ReadWord = () => undefined,
+): void {
+  const tables = new JumpTables(readWord, code.svma, code.bytes.length);
   let edges = noEdges();
   for (let pass = 0; pass < MAX_PASSES; pass++) {
     const next = noEdges();
-    walk(code, edges, next);
+    walk(code, tables, edges, next);
     if (sameEdges(edges, next)) {
-      walk(code, edges, noEdges(), visit);
+      walk(code, tables, edges, noEdges(), visit);
       return;
     }
     edges = next;
@@ -69,9 +78,16 @@ export function pointerFlow(code: Code, visit: (step: FlowStep) => void): void {
 
 const noEdges = (): Edges => ({ backward: new Map(), indirect: undefined });
 
-function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) => void): void {
+function walk(
+  code: Code,
+  tables: JumpTables,
+  edges: Edges,
+  next: Edges,
+  visit?: (step: FlowStep) => void,
+): void {
   using decoder = new FunctionDecoder(code);
   const { Register } = iced();
+  tables.forget();
   let known: Known | undefined = { registers: entryState(), slots: new Map() };
   const forward = new Map<number, Known>();
   let reached = true;
@@ -84,6 +100,7 @@ function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) =>
     ];
     const joined = !reached || ways[1] !== undefined || ways[2] !== undefined;
     if (joined) known = joinedWays([...ways, reached ? next.indirect : edges.indirect], stack);
+    if (joined) tables.forget();
     stack = known?.registers.get(Register.RSP) ?? stack;
     forward.delete(one.offset);
     const { current } = decoder;
@@ -94,6 +111,7 @@ function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) =>
     visit?.({
       instruction: one,
       placeIn: (number) => registers.get(iced().Register.RAX + number),
+      placeAt: (displacement) => known?.slots.get(displacement),
       memory,
       target,
       joined,
@@ -101,7 +119,9 @@ function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) =>
       emulated: isEmulated(one.bytes),
     });
     if (known) step(decoder, one, known.registers, known.slots, memory);
-    if (known && jump) leave(jump.target, one.offset, known, forward, next);
+    for (const to of jump ? (tables.targetsOf(current) ?? [jump.target]) : [])
+      if (known) leave(to, one.offset, known, forward, next);
+    tables.note(decoder);
     reached = one.flow !== 'transfer' || isConditional(current);
   }
 }

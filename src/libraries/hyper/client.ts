@@ -24,7 +24,7 @@ const transaction = (method: 'parse' | 'encode'): SymbolQuery => ({
   contains: ['hyper', 'Client', 'Http1Transaction', method],
   pattern: new RegExp(`^${CLIENT_TRANSACTION}::${method}$`),
   recovery: { kind: 'functions', find: transactionOf('Client', method) },
-  ...(method === 'encode' && { inlinedBeside: FUTURES }),
+  inlinedBeside: FUTURES,
 });
 
 /** The drop glue of an async method's future: legacy names end in `{{closure}}`, v0 names in `{closure#0}`. */
