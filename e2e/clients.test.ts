@@ -77,6 +77,8 @@ const MIXED: readonly Mixed[] = [
   { program: 'client13', profile: 'release-stripped', runtime: 'current' },
   { program: 'client11', profile: 'release-stripped' },
   { program: 'client11', profile: 'release-stripped', https: true },
+  { program: 'clienthyper1', profile: 'release-stripped' },
+  { program: 'clienthyper014', profile: 'release-stripped' },
   { program: 'client12', profile: 'fat-lto', https: true },
   { program: 'client12', profile: 'fat-lto-stripped' },
   { program: 'client12', profile: 'fat-lto-stripped', https: true },
