@@ -3,7 +3,7 @@ import type { DataImage } from '../elf/data-image.ts';
 import type { FunctionRanges } from '../elf/eh-frame.ts';
 import { type PanicLocation, panicLocations } from '../rust/locations.ts';
 import { type TraceEvent, traceEvents } from '../rust/trace-events.ts';
-import { type ArgumentFlow, argumentFlow } from '../x86/argument-flow.ts';
+import { type ArgumentFlow, argumentFlow, argumentsRead } from '../x86/argument-flow.ts';
 import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
 import { behindFirstWord } from '../x86/first-word.ts';
@@ -95,6 +95,8 @@ export interface Program {
   argumentUse(one: CodeFunction): ReadonlyMap<string, ReadonlySet<number>>;
   /** What it surely does with its arguments. */
   argumentFlow(one: CodeFunction): ArgumentFlow;
+  /** Argument registers that it reads first: `argumentFlow(one).read`, for less. */
+  argumentsRead(one: CodeFunction): ReadonlySet<ArgumentRegister>;
   /** Functions that get one of its arguments, and in which register. */
   argumentsPassed(one: CodeFunction): readonly PassedTo[];
   /** Functions that get a pointer to a member of what an argument points to, also those that it ends with. */
@@ -259,6 +261,12 @@ class IndexedProgram implements Program {
     const flow = known ?? (code ? argumentFlow(code) : NO_FLOW);
     this.#flows.set(one.svma, flow);
     return flow;
+  }
+
+  argumentsRead(one: CodeFunction): ReadonlySet<ArgumentRegister> {
+    const known = this.#flows.get(one.svma);
+    const code = known ? undefined : this.codeOf(one);
+    return known?.read ?? (code ? argumentsRead(code) : new Set());
   }
 
   argumentsPassed(one: CodeFunction): readonly PassedTo[] {

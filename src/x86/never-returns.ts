@@ -1,17 +1,33 @@
+import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
-import { type Code, FunctionDecoder } from './instruction.ts';
+import type { Code } from './instruction.ts';
 
 /** Whether a function has no return and no way out but calls, as those that panic. `code` is a whole function. */
 export function neverReturns(code: Code): boolean {
-  const { FlowControl } = iced();
-  using decoder = new FunctionDecoder(code);
+  const { Decoder, DecoderOptions, Instruction, FlowControl } = iced();
+  const decoder = new Decoder(64, code.bytes, DecoderOptions.None);
+  decoder.ip = BigInt(code.svma);
+  const current = new Instruction();
   let calls = false;
-  for (let one = decoder.next(); one; one = decoder.next()) {
-    if (one.flow === 'invalid' || decoder.current.flowControl === FlowControl.Return) return false;
-    const jump = decoder.jump();
-    const isInside = jump?.target !== undefined && jump.target >= 0 && jump.target < code.bytes.length;
-    if (jump && !isInside) return false;
-    calls ||= one.flow === 'call';
+  let stays = true;
+  while (stays && decoder.canDecode) {
+    decoder.decodeOut(current);
+    const flow = current.flowControl;
+    calls ||= flow === FlowControl.Call || flow === FlowControl.IndirectCall;
+    stays = !current.isInvalid && flow !== FlowControl.Return && !leaves(current, code);
   }
-  return calls;
+  decoder.free();
+  current.free();
+  return calls && stays;
+}
+
+/** A jump to another function, or to where the code does not tell. */
+function leaves(current: IcedInstruction, { svma, bytes }: Code): boolean {
+  const { FlowControl, OpKind } = iced();
+  const flow = current.flowControl;
+  if (flow === FlowControl.IndirectBranch || flow === FlowControl.XbeginXabortXend) return true;
+  if (flow !== FlowControl.ConditionalBranch && flow !== FlowControl.UnconditionalBranch) return false;
+  if (current.op0Kind !== OpKind.NearBranch64) return true;
+  const target = Number(BigInt.asIntN(64, current.nearBranchTarget)) - svma;
+  return target < 0 || target >= bytes.length;
 }
