@@ -3,13 +3,15 @@ import type { DataImage } from '../elf/data-image.ts';
 import type { FunctionRanges } from '../elf/eh-frame.ts';
 import { type PanicLocation, panicLocations } from '../rust/locations.ts';
 import { type TraceEvent, traceEvents } from '../rust/trace-events.ts';
-import { type ArgumentFlow, argumentFlow } from '../x86/argument-flow.ts';
+import { type ArgumentFlow, argumentFlow, argumentsRead } from '../x86/argument-flow.ts';
 import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
+import { behindFirstWord } from '../x86/first-word.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type LimitStore, limitStores } from '../x86/limit-store.ts';
 import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
+import { neverReturns } from '../x86/never-returns.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { sharedDrops } from '../x86/shared-drop.ts';
 import { type SlabLookup, slabLookups } from '../x86/slab-lookup.ts';
@@ -95,6 +97,8 @@ export interface Program {
   argumentUse(one: CodeFunction): ReadonlyMap<string, ReadonlySet<number>>;
   /** What it surely does with its arguments. */
   argumentFlow(one: CodeFunction): ArgumentFlow;
+  /** Argument registers that it reads first: `argumentFlow(one).read`, for less. */
+  argumentsRead(one: CodeFunction): ReadonlySet<ArgumentRegister>;
   /** Functions that get one of its arguments, and in which register. */
   argumentsPassed(one: CodeFunction): readonly PassedTo[];
   /** Functions that get a pointer to a member of what an argument points to, also those that it ends with. */
@@ -111,6 +115,8 @@ export interface Program {
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
   factsOf(one: CodeFunction): FunctionFacts | undefined;
+  /** Displacements at which it looks behind the pointer in the first word behind an argument, or hands that on. */
+  behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number>;
   /** Functions that it calls when it was the last one to hold something shared: what destroys that. */
   sharedDrops(one: CodeFunction): readonly CodeFunction[];
   /** Its accesses to thread-local memory, also where another function told it the address. */
@@ -132,6 +138,8 @@ const MAX_FUNCTION = 1 << 20;
 const MAX_DECODED = 1 << 25;
 /** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
 const MAX_ACCESSOR = 256;
+/** A function that does nothing but panic at one place: a message, arguments, a call. */
+const MAX_PANIC = 96;
 const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], members: [], read: new Set() };
 
 export function createProgram(
@@ -186,14 +194,39 @@ class IndexedProgram implements Program {
     for (const [i, target] of targets.entries()) {
       const location = this.#locations.get(target);
       const one = location && this.functionAt(places[i] ?? 0);
-      if (!location || !one) continue;
-      const use = { place: places[i] ?? 0, location };
-      push(this.#uses, one.svma, use);
-      const { source } = location;
-      if (!source) continue;
-      const key = `${source.crate} ${source.file}`;
-      this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(one.svma));
+      if (one) push(this.#uses, one.svma, { place: places[i] ?? 0, location });
     }
+    this.#moveToCallers();
+    for (const [start, uses] of this.#uses)
+      for (const { location } of uses) {
+        if (!location.source) continue;
+        const key = `${location.source.crate} ${location.source.file}`;
+        this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(start));
+      }
+  }
+
+  /**
+   * Programs built for size have small functions that panic at one place of the source, with its location inside: the
+   * place is in the functions that call them.
+   */
+  #moveToCallers(): void {
+    const small = [...this.#uses.keys()].flatMap((start) => this.startsAt(start) ?? []);
+    const panicking = small.filter((one) => one.size <= MAX_PANIC && this.#neverReturns(one));
+    if (panicking.length === 0) return;
+    this.#callers ??= inverted(this.#index.calls);
+    for (const { svma } of panicking) {
+      const uses = this.#uses.get(svma) ?? [];
+      const callers = (this.#callers.get(svma) ?? []).flatMap((place) => this.#placeIn(place));
+      if (callers.length === 0) continue;
+      this.#uses.delete(svma);
+      for (const { place, function: caller } of callers)
+        for (const { location } of uses) push(this.#uses, caller.svma, { place, location });
+    }
+  }
+
+  #neverReturns(one: CodeFunction): boolean {
+    const code = this.codeOf(one);
+    return code !== undefined && neverReturns(code);
   }
 
   #cratesUsed(): Program['crates'] {
@@ -236,6 +269,12 @@ class IndexedProgram implements Program {
     return flow;
   }
 
+  argumentsRead(one: CodeFunction): ReadonlySet<ArgumentRegister> {
+    const known = this.#flows.get(one.svma);
+    const code = known ? undefined : this.codeOf(one);
+    return known?.read ?? (code ? argumentsRead(code) : new Set());
+  }
+
   argumentsPassed(one: CodeFunction): readonly PassedTo[] {
     return this.argumentFlow(one).passed.flatMap(({ argument, as, target }) => {
       const callee = this.#startedBy(target);
@@ -273,6 +312,11 @@ class IndexedProgram implements Program {
   importersOf(name: string): readonly PlaceIn[] {
     const { places, targets } = this.#index.imports;
     return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
+  }
+
+  behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number> {
+    const code = this.codeOf(one);
+    return code ? behindFirstWord(code, argument) : new Set();
   }
 
   sharedDrops(one: CodeFunction): readonly CodeFunction[] {

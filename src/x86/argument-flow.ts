@@ -70,7 +70,8 @@ function slotOf(code: Code, { offset, bytes }: FlowStep['instruction']): number 
   return code.svma + offset + bytes.length + displacement;
 }
 
-function argumentsRead(code: Code): ReadonlySet<ArgumentRegister> {
+/** Argument registers that a function reads before it calls anything or writes them; without following any. */
+export function argumentsRead(code: Code): ReadonlySet<ArgumentRegister> {
   using decoder = new FunctionDecoder(code);
   const read = new Set<ArgumentRegister>();
   const untouched = new Set<ArgumentRegister>(ARGUMENT_REGISTERS);

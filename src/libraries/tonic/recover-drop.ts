@@ -8,7 +8,7 @@ const STATE = 0;
 const RECEIVER = 8;
 const PLACES = [STATE, RECEIVER, 16];
 /** Drop glue that does so, with all that may be inlined into it. */
-const MAX_GLUE = 512;
+const MAX_GLUE = 1024;
 /** Where tower's future has a line, that of its poll: it drops the receiver when it gets its answer. */
 const FUTURE = /^src\/buffer\/future\.rs$/;
 const MAX_POLL = 1024;
@@ -24,7 +24,7 @@ export const channelDrop: Recogniser = (program) => {
   const buffers = channelBuffers(program);
   if ('reason' in buffers) return buffers;
   const receiver = receiverOf(program, buffers);
-  const called = clientCode(program).flatMap((one) => program.callees(one));
+  const called = clientCode(program).flatMap((one) => program.probableCallees(one));
   const seeds = distinct(called).filter((one) => drops(program, one, receiver));
   const users = seeds.flatMap((one) =>
     destroyers(program, one, receiver).flatMap((each) => program.callers(each)),
@@ -76,7 +76,7 @@ function destroyedBy(program: Program, one: CodeFunction): Receiver {
 }
 
 function takesPointer(program: Program, one: CodeFunction): boolean {
-  const { read } = program.argumentFlow(one);
+  const read = program.argumentsRead(one);
   return read.size === 1 && read.has('rdi');
 }
 
@@ -94,8 +94,9 @@ function drops(program: Program, one: CodeFunction, { closing, freeing }: Receiv
   if (!isGlue(program, one)) return false;
   const isIn = (functions: readonly CodeFunction[]) => (each: CodeFunction) =>
     functions.some(({ svma }) => svma === each.svma);
+  const isDestroyer = isIn([...closing, ...freeing]);
+  if (!program.probableCallees(one).some(isDestroyer) || !takesPointer(program, one)) return false;
   const frees = program.sharedDrops(one).some(isIn(freeing));
-  if (!frees && !program.callees(one).some(isIn(closing))) return false;
   const members = program
     .membersPassed(one)
     .filter(
@@ -112,7 +113,7 @@ function isState(program: Program, one: CodeFunction, handsReceiver: boolean): b
   const places = [...(behind.get('rdi') ?? []), ...(program.argumentUse(one).get('rdi') ?? [])];
   const hasReceiver = handsReceiver || places.includes(RECEIVER);
   const fits = places.includes(STATE) && places.every((place) => PLACES.includes(place));
-  return fits && hasReceiver && takesPointer(program, one) && !isDroppedByPoll(program, one);
+  return fits && hasReceiver && !isDroppedByPoll(program, one);
 }
 
 /** The future's poll replaces its state, where that is, by another function of the same kind. */
@@ -126,6 +127,7 @@ const isDroppedByPoll = (program: Program, one: CodeFunction): boolean =>
 
 /** `fn poll(out rdi, self rsi, …)` in its own place. */
 const givesItself = (program: Program, caller: CodeFunction, { svma }: CodeFunction): boolean =>
+  program.argumentsRead(caller).has('rsi') &&
   program
     .argumentsPassed(caller)
     .some(({ argument, as, callee }) => callee.svma === svma && as === 'rdi' && argument !== 'rdi');

@@ -22,6 +22,7 @@ export const tonic: Library = {
         `^<${CHANNEL}::Channel as tower_service::Service<http::request::Request<.*>>>::call$`,
       ),
       recovery: { kind: 'functions', find: channelCall },
+      inlinedBeside: ['tonic.drop'],
     },
     {
       id: 'tonic.drop',
