@@ -40,7 +40,9 @@ static __always_inline const __u32 *ids_of_request(struct message *g, __u8 *flag
     return call->ids;
   }
   if (call && call->pending != PENDING_UNKNOWN && call->pending != PENDING_TLS) return 0;
-  start_unlinked(out, g->process, g->task, g->target->flags, call && call->pending == PENDING_UNKNOWN);
+  int by_hyper = call && call->pending == PENDING_UNKNOWN;
+  if (!messages_see_threads && !g->task && !by_hyper) return 0; // only the tracepoint knows its parent
+  start_unlinked(out, g->process, g->task, g->target->flags, by_hyper, messages_see_threads);
   out->prepared = 1;
   *flags = out->trace_flags;
   *parent = out->parent;

@@ -372,6 +372,7 @@ const volatile __u32 extract_b3 = 0; // EXTRACT_B3_…
 const volatile __u32 capture_response_heads = 0;
 const volatile __u32 capture_client_heads = 0;
 const volatile __u32 has_preempt_guard = 0;
+const volatile __u32 messages_see_threads = 0; // sk_msg may use the storage of threads
 const volatile __u32 scratch_slots = 64;
 
 __u64 next_connection = 1;

@@ -27,7 +27,6 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
       (config.propagators.includes('b3') ? 1 : 0) | (config.propagators.includes('b3multi') ? 2 : 0),
     capture_response_heads: serverResponse.length > 0 ? 1 : 0,
     capture_client_heads: clientRequest.length + clientResponse.length > 0 ? 1 : 0,
-    has_preempt_guard: 1, // a kernel without it loads the call as `r0 = 0`
     scratch_slots: scratchSlots,
   };
 }

@@ -4,7 +4,14 @@ import { messageOf } from '../base/errors.ts';
 import type { Loss } from '../cli/status.ts';
 import type { Config } from '../config.ts';
 import { COUNTER } from '../events/layout.ts';
-import { probeTracepoint, readKernelBtf } from '../kernel/features.ts';
+import type { Btf } from '../kernel/btf.ts';
+import {
+  HELPER,
+  probeHelper,
+  probePreemptionGuard,
+  probeTracepoint,
+  readKernelBtf,
+} from '../kernel/features.ts';
 import type { Kernel, KernelOptions, Link } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import {
@@ -88,14 +95,15 @@ export class Tracing implements Disposable {
   #failedConnections = 0;
 
   constructor(config: Config) {
-    const socketTier = hasSocketTracepoints();
+    const btf = readKernelBtf();
+    const socketTier = hasSocketTracepoints(btf);
     this.socketTier = socketTier;
     const slots = scratchSlots(cpus().length);
     this.#tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
     const options: KernelOptions = {
       object: readFileSync(OBJECT),
       ringSize: RING_SIZE,
-      constants: kernelConstants(config, slots),
+      constants: { ...kernelConstants(config, slots), ...featureConstants(btf) },
       programs: [],
       mapSizes: { scratches: slots },
     };
@@ -158,10 +166,19 @@ function open(options: KernelOptions, choice: InjectionChoice): Opened {
   }
 }
 
+/** What the running kernel lets programs do. */
+function featureConstants(btf: Btf | undefined): Record<string, number> {
+  if (!btf) return {};
+  const threads = probeHelper(btf, 'message', HELPER.task_storage_get);
+  return {
+    has_preempt_guard: probePreemptionGuard(btf).ok ? 1 : 0,
+    messages_see_threads: threads.ok ? 1 : 0,
+  };
+}
+
 const openWithout = (options: KernelOptions) => openKernel({ ...options, unusedMaps: [INJECTION.sockets] });
 
-function hasSocketTracepoints(): boolean {
-  const btf = readKernelBtf();
+function hasSocketTracepoints(btf: Btf | undefined): boolean {
   const names = ['sock_recv_length', 'sock_send_length'];
   return btf !== undefined && names.every((name) => probeTracepoint(btf, name).ok);
 }

@@ -10,13 +10,14 @@ import {
 } from './capabilities.ts';
 import {
   HELPER,
+  hasPrivateStacks,
   type Lockdown,
   type Probe,
   probeHelper,
-  probeKernelFunction,
   probeMultiLink,
   probePerfUprobe,
   probePidNamespace,
+  probePreemptionGuard,
   probeRingBuffer,
   probeTracepoint,
   readKernelBtf,
@@ -203,16 +204,14 @@ function btfChecks(btf: Btf): Check[] {
       'fatal',
       'Needs kernel 5.15: a probe can not tell its binary',
     ),
-    preemptionCheck(probeKernelFunction(btf, 'bpf_preempt_disable')),
+    preemptionCheck(probePreemptionGuard(btf), hasPrivateStacks(btf)),
   ];
 }
 
-/** Private BPF stacks came with 6.13: before it, programs are safe without the guard. */
-function preemptionCheck(probe: Probe): Check {
-  const verdict = probe.ok || !kernelIsAtLeast('6.13') ? 'ok' : 'reduced';
-  const found = probe.ok
-    ? probe.found
-    : `${probe.found}${verdict === 'ok' ? ', not needed before 6.13' : ''}`;
+/** On stacks of their own, programs are safe without the guard. */
+export function preemptionCheck(probe: Probe, privateStacks: boolean): Check {
+  const verdict = probe.ok || !privateStacks ? 'ok' : 'reduced';
+  const found = probe.ok ? probe.found : `${probe.found}${verdict === 'ok' ? ', not needed' : ''}`;
   return check(
     'preempt_disable',
     'bpf_preempt_disable',
