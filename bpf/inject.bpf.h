@@ -90,10 +90,7 @@ static __always_inline int read_outgoing(struct message *g) {
   if (h->bad) count(COUNTER_INJECT_UNUSUAL);
   else if (!h->end && h->size < WINDOW_BUFFER && h->size < g->m->size) count(COUNTER_INJECT_MEMORY);
   else if (!h->end) count(g->m->size > h->size ? COUNTER_INJECT_LARGE : COUNTER_INJECT_PIECES);
-  else if (h->own) count(COUNTER_INJECT_OWN);
-  else if (h->hosts != 1) count(COUNTER_INJECT_UNUSUAL);
-  else if (h->headers > OUTGOING_HEADERS || h->end > OUTGOING_LIMIT) count(COUNTER_INJECT_LARGE);
-  else return 1;
+  else return is_usual_head(h);
   return 0;
 }
 

@@ -9,6 +9,7 @@ import {
   TARGET_FLAG,
   target,
 } from '../events/layout.ts';
+import { vecMembers } from '../plan/injection-sites.ts';
 import type { Datum, Plan, ProbeSite, ProgramName, StreamLayout, Tier } from '../plan/plan.ts';
 import type { KernelFileKey } from '../process/file-key.ts';
 
@@ -39,8 +40,9 @@ export type Side = (typeof SIDES)[number];
 export interface TargetChoice {
   readonly tier: Tier;
   readonly socketTier: boolean;
-  /** Trace context is written into plaintext requests. */
+  /** Trace context is written into plaintext requests; under TLS. */
   readonly inject: boolean;
+  readonly injectTls: boolean;
   readonly parked: Readonly<Record<Side, boolean>>;
 }
 
@@ -79,7 +81,7 @@ const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'h
 const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
 
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
-function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetChoice): number {
+function clientFlags(plan: Plan, { tier, socketTier, inject, injectTls, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
   const calls = linksCalls(plan) || has(plan, 'tonic_call');
   const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
@@ -91,6 +93,7 @@ function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetCho
   if (flags !== 0) flags |= TARGET_FLAG.CONTEXTS;
   if (sockets && writersAreCallers(plan)) flags |= TARGET_FLAG.WRITER_CONTEXT;
   if (sockets && inject) flags |= TARGET_FLAG.INJECT;
+  if (injectTls) flags |= TARGET_FLAG.INJECT_TLS;
   return flags;
 }
 
@@ -158,6 +161,8 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
     put(binaryLayout.requestEntries, clientLayout.requestEntries);
     put(binaryLayout.requestEntriesLength, clientLayout.requestEntriesLength);
     put(binaryLayout.requestEntriesCapacity, clientLayout.requestEntriesCapacity);
+    const vec = vecMembers(clientLayout);
+    for (const name of VEC_MEMBERS) put(binaryLayout[name], vec?.[name] ?? 0);
   }
   if (streamLayout) {
     for (const name of STREAM_MEMBERS) put(binaryLayout[name], streamLayout[name]);
@@ -166,6 +171,8 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
   }
   return value;
 }
+
+const VEC_MEMBERS = ['vecPointer', 'vecLength', 'vecCapacity'] as const;
 
 const STREAM_MEMBERS = [
   'entrySize',

@@ -1,5 +1,5 @@
 import { analyze } from '../analysis/analyze.ts';
-import { UserError } from '../base/errors.ts';
+import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from '../config.ts';
 import type { Link } from '../kernel/kernel.ts';
@@ -37,10 +37,13 @@ interface Attached extends Program {
   readonly tlsLinks: Record<Side, readonly Link[]>;
 }
 
+/** Writes into the memory of programs. */
+const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
+
 /** hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. */
 const TLS_PROGRAMS: Readonly<Record<Side, readonly ProgramName[]>> = {
   server: ['hyper_server_parse', 'hyper_server_encode'],
-  client: ['hyper_client_parse'],
+  client: ['hyper_client_parse', INJECTOR],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
   SIDES.every((side) => !TLS_PROGRAMS[side].includes(program)),
@@ -142,6 +145,7 @@ export class Programs implements Disposable {
       tier: this.#tier,
       socketTier: this.#tracing.socketTier,
       inject: this.#tracing.injectionObstacle === undefined,
+      injectTls: this.#tracing.tlsInjectionObstacle === undefined,
       parked: { server: tls.server === 'parked', client: tls.client === 'parked' },
     });
   }
@@ -157,7 +161,7 @@ export class Programs implements Disposable {
     const analysis = await analyze(path, QUERIES, { members: MEMBER_QUERIES });
     if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
-    const plan = await cachedPlan(analysis, this.#tier);
+    const plan = await this.#withInjection(await cachedPlan(analysis, this.#tier), name);
     const own = this.#traceInstrumented ? undefined : ownExporter(plan.libraries);
     if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);
@@ -177,6 +181,25 @@ export class Programs implements Disposable {
     const tls = { server: parkable('server'), client: parkable('client') };
     const target = this.#target({ plan, layoutIndex, tls });
     return { plan, target, ...scopesOf(plan), tls, name, layoutIndex, links, tlsLinks };
+  }
+
+  /** Without sites for what is not to be written, or can't be: nothing else depends on it. */
+  async #withInjection(plan: Plan, name: string): Promise<Plan> {
+    const { sites, missing } = plan.injection;
+    const without = { ...plan, injection: { sites: [] } };
+    if (this.#tracing.tlsInjectionObstacle) return without;
+    const line = `${name}: no trace context is written into its requests under TLS`;
+    if (missing !== undefined) {
+      this.#log.info(`${line}: ${missing}`);
+      return without;
+    }
+    try {
+      if (sites.length > 0) await this.#tracing.kernel.load([INJECTOR]);
+      return plan;
+    } catch (error) {
+      this.#log.warn(`${line}: ${messageOf(error)}`);
+      return without;
+    }
   }
 
   #attachTls(
@@ -200,7 +223,7 @@ export class Programs implements Disposable {
     const links: Link[] = [];
     try {
       for (const program of programs) {
-        const sites = plan.probes.filter((probe) => probe.program === program);
+        const sites = [...plan.probes, ...plan.injection.sites].filter((probe) => probe.program === program);
         if (sites.length === 0) continue;
         const uprobes = sites.map((site) => ({
           offset: site.fileOffset,

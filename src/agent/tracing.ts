@@ -17,6 +17,7 @@ import { openKernel } from '../kernel/open-kernel.ts';
 import {
   attachInjection,
   chooseInjection,
+  chooseTlsInjection,
   INJECTION,
   type InjectionChoice,
   type Obstacle,
@@ -69,8 +70,16 @@ const NOT_INJECTED = [
   ['traceparent: frames not followed', COUNTER.INJECT_STEP],
 ] as const;
 
+/** The same, for requests under TLS alone. */
+const NOT_INJECTED_TLS = [
+  ['traceparent: no spare capacity', COUNTER.INJECT_ROOM],
+  ['traceparent: memory not writable', COUNTER.INJECT_WRITE],
+  ['traceparent: HTTP/2 under TLS', COUNTER.INJECT_TLS_STREAM],
+] as const;
+
 const INJECTED = [
   ['written', COUNTER.INJECTED],
+  ['written under TLS', COUNTER.INJECTED_TLS],
   ['their own', COUNTER.INJECT_OWN],
 ] as const;
 
@@ -91,6 +100,8 @@ export class Tracing implements Disposable {
   readonly #tracepoints: readonly string[];
   /** Why no trace context is written; undefined when it is. */
   readonly injectionObstacle: Obstacle | undefined;
+  /** The same, under TLS. */
+  readonly tlsInjectionObstacle: Obstacle | undefined;
   readonly #links: Link[] = [];
   #failedConnections = 0;
 
@@ -100,10 +111,16 @@ export class Tracing implements Disposable {
     this.socketTier = socketTier;
     const slots = scratchSlots(cpus().length);
     this.#tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
+    this.tlsInjectionObstacle = chooseTlsInjection(config, btf);
+    const passesState = this.tlsInjectionObstacle === undefined ? 1 : 0;
     const options: KernelOptions = {
       object: readFileSync(OBJECT),
       ringSize: RING_SIZE,
-      constants: { ...kernelConstants(config, slots), ...featureConstants(btf) },
+      constants: {
+        ...kernelConstants(config, slots),
+        pass_tracestate: passesState,
+        ...featureConstants(btf),
+      },
       programs: [],
       mapSizes: { scratches: slots },
     };
@@ -119,11 +136,17 @@ export class Tracing implements Disposable {
 
   counts(): KernelCounts {
     const injects = this.injectionObstacle === undefined;
+    const injectsTls = this.tlsInjectionObstacle === undefined;
     const failed = { name: 'traceparent: old connection not added', count: this.#failedConnections };
     return {
-      losses: [...this.#read(LOSSES), ...(injects ? [...this.#read(NOT_INJECTED), failed] : [])],
+      losses: [
+        ...this.#read(LOSSES),
+        ...(injects || injectsTls ? this.#read(NOT_INJECTED) : []),
+        ...(injectsTls ? this.#read(NOT_INJECTED_TLS) : []),
+        ...(injects ? [failed] : []),
+      ],
       orphans: this.#read(ORPHANS),
-      injected: injects ? this.#read(INJECTED) : [],
+      injected: injects || injectsTls ? this.#read(INJECTED) : [],
     };
   }
 

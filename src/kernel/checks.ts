@@ -20,6 +20,7 @@ import {
   probePreemptionGuard,
   probeRingBuffer,
   probeTracepoint,
+  probeWriting,
   readKernelBtf,
   readLockdown,
   readMemoryLockLimit,
@@ -204,8 +205,15 @@ function btfChecks(btf: Btf): Check[] {
       'fatal',
       'Needs kernel 5.15: a probe can not tell its binary',
     ),
+    writingCheck(probeWriting(btf)),
     preemptionCheck(probePreemptionGuard(btf), hasPrivateStacks(btf)),
   ];
+}
+
+/** Off unless it is asked for, so nothing is missing without it. */
+export function writingCheck({ ok, found }: Probe): Check {
+  const said = ok ? 'possible' : `not possible: ${found}; not needed without --inject-tls`;
+  return check('inject_tls', 'trace context under TLS', 'ok', said, '');
 }
 
 /** On stacks of their own, programs are safe without the guard. */

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { ATTACH_TYPE, PROG_TYPE, tryCreateMap, tryLoadProgram } from './bpf-syscall.ts';
 import { BTF_KIND, Btf, memberOf } from './btf.ts';
+import { effectiveCapabilities, hasCapability } from './capabilities.ts';
 import { OPCODE, setImmediate } from './instructions.ts';
 import { errnoName } from './libc.ts';
 import { probeUprobeMulti, TRIVIAL_PROGRAM } from './links.ts';
@@ -83,6 +84,7 @@ function probeLoad(
 
 /** Numbers of include/uapi/linux/bpf.h. */
 export const HELPER = {
+  probe_write_user: 36,
   sk_storage_get: 107,
   ringbuf_reserve: 131,
   task_storage_get: 156,
@@ -120,6 +122,18 @@ export function probeHelper(btf: Btf, program: 'uprobe' | 'tracepoint' | 'messag
   const text = log.toString('latin1', 0, Math.max(0, log.indexOf(0)));
   if (/invalid func |unknown func |cannot use helper/.test(text)) return absent('unknown to this kernel');
   return fd >= 0 || text !== '' ? works() : refused(-fd);
+}
+
+/**
+ * Whether BPF programs may write into processes. Where they may, the kernel says in its log that a program that writes is
+ * being installed (`bpf_get_probe_write_proto` of kernel/trace/bpf_trace.c), for this question as for the program itself.
+ */
+export function probeWriting(btf: Btf): Probe {
+  if (!hasCapability(effectiveCapabilities(), 'CAP_SYS_ADMIN')) return absent('CAP_SYS_ADMIN is missing');
+  if (probeHelper(btf, 'uprobe', HELPER.probe_write_user).ok) return works();
+  const lockdown = readLockdown();
+  const mode = lockdown === 'unknown' ? '' : ` (${lockdown})`;
+  return absent(`this kernel refuses bpf_probe_write_user, as under kernel lockdown${mode}`);
 }
 
 export function probeKernelFunction(btf: Btf, name: string): Probe {
