@@ -165,7 +165,7 @@ function perfEventCheck(hasMultiLink: boolean, probe: Probe): Check {
 function btfChecks(btf: Btf): Check[] {
   const socket = ['sock_recv_length', 'sock_send_length', 'inet_sock_set_state'].map((name) => {
     const meaning =
-      'Needs kernel 6.3: plaintext HTTP of programs without hyper is not seen; hyper servers are';
+      'Needs kernel 6.3: plaintext HTTP of programs without hyper is not seen, hyper servers are; no trace context is written into plaintext requests';
     return probeCheck(
       `tracepoint_${name}`,
       `tracepoint ${name}`,
