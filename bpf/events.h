@@ -83,6 +83,10 @@ enum counter {
   COUNTER_INJECT_FRAME,      // HTTP/2: frames that are padded, have a priority, go on in another or are full
   COUNTER_INJECT_STREAM,     // … streams that are not known, or could be another connection's
   COUNTER_INJECT_STEP,       // … connections whose frames are no longer followed
+  COUNTER_INJECTED_TLS,      // requests under TLS that were given a traceparent
+  COUNTER_INJECT_ROOM,       // … given none: no spare capacity behind the head
+  COUNTER_INJECT_WRITE,      // … memory of the process that could not be read or written
+  COUNTER_INJECT_TLS_STREAM, // … HTTP/2 under TLS, into which nothing is written
   COUNTER_MAX,
 };
 
@@ -252,6 +256,7 @@ enum target_flag {
   TARGET_STREAMS = 1 << 14,          // h2 is probed for requests that it receives
   TARGET_CLIENT_STREAMS = 1 << 15,   // … and for those that it sends
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
+  TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
 };
 
 struct target {
@@ -326,7 +331,10 @@ struct binary_layout {
   __u16 streams_inner;   // pointer of the lock
   __u16 inner_store;     // from the lock to the store
   __u16 go_away_last_id;
-  __u16 unused[3];
+  // std's Vec
+  __u16 vec_pointer;
+  __u16 vec_length;
+  __u16 vec_capacity;
   __u64 standard_headers[2]; // by number: which are wanted
 };
 _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
