@@ -69,21 +69,20 @@ const NOTHING: HookSites = { probes: [], missing: [] };
 
 const foundValue = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);
 
-/** Inlined into StreamRef's, which has the Arc of the lock: the store is `refStore` behind. */
+/** Inlined into StreamRef's, or what has that inside. */
 function takeSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, readCode: CodeReader): HookSites {
   const own = sitesOf(TAKE_REQUEST, facts, readCode);
-  const store = foundValue(layout)?.refStore;
-  if (own.probes.length > 0 || store === undefined) return own;
+  if (own.probes.length > 0) return own;
   const { name: hook, query, program } = TAKE_REQUEST;
   const found = inlinedSites({ hook, query, program, inside: program }, facts, readCode);
-  const probes = found.probes.map((probe) => ({ ...probe, offset: (probe.offset ?? 0) - store }));
-  return probes.length > 0 ? { ...found, probes } : own;
+  const sites = fromLock(found, foundValue(layout)?.innerStore);
+  return sites.probes.length > 0 ? sites : own;
 }
 
 /** Inside a function the lock is known, which the store is so far behind; Recv's reset has its own distance. */
 function fromLock(sites: HookSites, innerStore: number | undefined): HookSites {
   const probes = sites.probes.flatMap((probe) => {
-    if (probe.functionOffset === 0 || probe.program !== 'h2_go_away') return [probe];
+    if (probe.program === 'h2_recv_reset') return [probe];
     return innerStore === undefined ? [] : [{ ...probe, offset: (probe.offset ?? 0) - innerStore }];
   });
   return { ...sites, probes };

@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder } from './instruction.ts';
+import { LockMarks } from './lock-marks.ts';
 
 /** Where code compares a number with a limit that it sets to that number next. */
 export interface LimitStore {
@@ -28,12 +29,9 @@ interface Compared extends Word {
   jump: number | undefined;
 }
 
-/** From a comparison to its jump, and from the look at the lock's mark to the comparison, instructions. */
+/** From a comparison to its jump, instructions. */
 const TO_JUMP = 3;
-const SINCE_LOCK = 64;
 const EXITS = 4;
-/** Of std's Mutex: behind its word. */
-const POISON = 4;
 
 /**
  *     movzx eax, byte ptr [r8 + lock + 4]        whether a thread has panicked that held the lock
@@ -47,7 +45,7 @@ export function limitStores(code: Code): readonly LimitStore[] {
   using decoder = new FunctionDecoder(code);
   const compared: Compared[] = [];
   const stored: Word[] = [];
-  const marks = new Map<number, { readonly at: number; readonly lock: number }>();
+  const marks = new LockMarks();
   const exits: number[] = [];
   let at = 0;
   for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next(), at++) {
@@ -59,16 +57,11 @@ export function limitStores(code: Code): readonly LimitStore[] {
     if (waits && (written.has(fullRegister(last.register)) || written.has(last.base))) compared.pop();
     const target = decoder.jump()?.target;
     if (target !== undefined) exits.push(target);
-    const byte = byteLookedAt(current);
     const word = wordOf(current);
-    const mark = word && marks.get(word.base);
-    for (const register of written) marks.delete(register);
-    if (byte && !written.has(byte.base)) marks.set(byte.base, { at, lock: byte.displacement - POISON });
+    const lock = word && marks.lockBehind(word.base, at);
+    marks.note(current, written, at);
     if (word?.stores) stored.push(word);
-    else if (word) {
-      const lock = mark && at - mark.at < SINCE_LOCK ? mark.lock : undefined;
-      compared.push({ ...word, at, lock, exits: exits.slice(-EXITS), jump: undefined });
-    }
+    else if (word) compared.push({ ...word, at, lock, exits: exits.slice(-EXITS), jump: undefined });
   }
   const { Register } = iced();
   return compared.flatMap(({ base, displacement, register, jump, lock, exits: before }) => {
@@ -89,16 +82,6 @@ function isUnsigned(current: IcedInstruction): boolean {
   return [ConditionCode.a, ConditionCode.ae, ConditionCode.b, ConditionCode.be].includes(
     current.conditionCode,
   );
-}
-
-/** `movzx r32, byte ptr [register + displacement]`. */
-function byteLookedAt(
-  current: IcedInstruction,
-): { readonly base: number; readonly displacement: number } | undefined {
-  const { Code: Opcode, Register, OpKind } = iced();
-  const looks = current.code === Opcode.Movzx_r32_rm8 && current.op1Kind === OpKind.Memory;
-  if (!looks || current.memoryIndex !== Register.None || current.isIpRelMemoryOperand) return undefined;
-  return { base: current.memoryBase, displacement: Number(BigInt.asIntN(64, current.memoryDisplacement)) };
 }
 
 /** `cmp` of a register with a 32-bit word, or a `mov` into it. */

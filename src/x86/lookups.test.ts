@@ -49,11 +49,14 @@ test('a map with other buckets, members or keys is another one', () => {
   assert.deepEqual(mapLookups(mapWith(4, '4889fb9090'), 24), [], 'rbx is written between');
 });
 
-const SLAB = `493986e8010000 7623 4d8ba6e0010000 4869c048010000 41833c040274 0e4901c4 41398c242c010000
+const SLAB = `410fb64614 493986e8010000 7623 4d8ba6e0010000 4869c048010000 41833c040274 0e4901c4 41398c242c010000
   7501 c3 cc`;
 
-test('an entry of a slab has the number of its key', () => {
-  assert.deepEqual(slabLookups(codeOf(SLAB)), [{ offset: 41, number: 1 }]);
+test('an entry of a slab behind a lock has the number of its key', () => {
+  assert.deepEqual(slabLookups(codeOf(SLAB)), [
+    { offset: 46, number: 1, base: 14, lock: 16, exits: [49, 49] },
+  ]);
+  assert.deepEqual(slabLookups(codeOf(SLAB.slice(10))), [], 'no lock');
   // The last comparison leaves to another place than those before.
   assert.deepEqual(slabLookups(codeOf(SLAB.replace('7501 c3 cc', '7500 c3 cc'))), []);
 });

@@ -37,6 +37,17 @@ function calledByAll(
   return first && others.length === 0 && called.every(({ length }) => length === 1) ? first : undefined;
 }
 
+/** Code that makes a panic of a poisoned lock. */
+const PANIC_SIZE = 128;
+
+/** Whether one of the places that jumps lead to makes a panic of a line of the method. */
+function leadsToLine(program: Program, one: CodeFunction, method: string, exits: readonly number[]): boolean {
+  const lines = namesIn(program, one).filter(({ name }) => name === method);
+  return exits.some((exit) =>
+    lines.some(({ use }) => use.place - one.svma >= exit && use.place - one.svma < exit + PANIC_SIZE),
+  );
+}
+
 // ---- resets by the peer ----
 
 /** `stream: &mut Stream`, which is larger than anything else here. */
@@ -138,51 +149,34 @@ function takesRequest(program: Program, one: CodeFunction): boolean {
 
 // ---- requests that are accepted ----
 
-/** Of `ArcInner<Mutex<…>>`: behind two counts the lock's word. */
-const LOCK = 16;
-
 /**
- * `StreamRef::take_request(out rdi, &self)` with its parts as arguments: the Arc of the connection's lock in rsi, the key in a
- * vector register. Where the stream has been found, its number is in a register that the entry's was compared with.
+ * `StreamRef::take_request(out rdi, &self)`, which looks the stream up behind the connection's lock: its number is in a register
+ * that the entry's was compared with. The key itself may be in a vector register.
  */
 export const takeRequest: Recogniser = (program): Recognition => {
-  const hosts = distinct([
-    ...withLine(program, STREAMS, 'Recv::take_request'),
-    ...withLine(program, STREAMS, 'StreamRef::take_request'),
-  ]);
-  const sites = hosts.flatMap((one) => acceptedIn(program, one) ?? []);
+  const hosts = withLine(program, STREAMS, 'StreamRef::take_request');
+  const sites = hosts.flatMap((one): RecoveredSite[] => {
+    const [lookup, ...others] = program
+      .slabLookups(one)
+      .filter(({ exits }) => leadsToLine(program, one, 'StreamRef::take_request', exits));
+    if (!lookup || others.length > 0) return [];
+    const evidence =
+      'an entry of a slab behind a lock has the number that is in a register, behind a jump to the panic of StreamRef::take_request';
+    return [
+      {
+        function: { ...one, name: 'h2::proto::streams::streams::StreamRef<B>::take_request', evidence },
+        offset: lookup.offset,
+        register: split(lookup.number, lookup.base),
+        displacement: lookup.lock,
+      },
+    ];
+  });
   if (hosts.length === 0 || sites.length !== hosts.length)
     return { reason: 'Recv::take_request is inlined into another function' };
   return { found: [], sites };
 };
 
-function acceptedIn(program: Program, one: CodeFunction): RecoveredSite | undefined {
-  const [lookup, ...others] = program.slabLookups(one);
-  if (!lookup || others.length > 0 || !program.argumentFlow(one).behind.get('rsi')?.has(LOCK))
-    return undefined;
-  let arc: { readonly register: number; readonly place: Place } | undefined;
-  program.flow(one, ({ instruction, placeIn }) => {
-    if (instruction.offset !== lookup.offset) return;
-    for (let register = 0; register < 16; register++) {
-      const place = placeIn(register);
-      if (place?.base === 'rsi' && register !== lookup.number) arc = { register, place };
-    }
-  });
-  if (!arc) return undefined;
-  const evidence =
-    'lines of take_request; the number of the stream that was found is in a register, and rsi, the Arc of the lock, in another';
-  return {
-    function: { ...one, name: 'h2::proto::streams::streams::StreamRef<B>::take_request', evidence },
-    offset: lookup.offset,
-    register: split(lookup.number, arc.register),
-    displacement: 0 - arc.place.displacement,
-  };
-}
-
 // ---- connections ----
-
-/** Code that makes a panic of a poisoned lock. */
-const PANIC_SIZE = 128;
 
 /**
  * `Inner::recv_go_away` lowers the highest number of a stream that the peer will answer to what the frame says. Where these are
@@ -191,10 +185,9 @@ const PANIC_SIZE = 128;
 export const recvGoAway: Recogniser = (program): Recognition => {
   const hosts = withLine(program, STREAMS, 'Inner::recv_go_away');
   const sites = hosts.flatMap((one): RecoveredSite[] => {
-    const lines = namesIn(program, one).filter(({ name }) => name === 'Inner::recv_go_away');
-    const isLeft = (exit: number) =>
-      lines.some(({ use }) => use.place - one.svma >= exit && use.place - one.svma < exit + PANIC_SIZE);
-    const [limit, ...others] = program.limitStores(one).filter(({ exits }) => exits.some(isLeft));
+    const [limit, ...others] = program
+      .limitStores(one)
+      .filter(({ exits }) => leadsToLine(program, one, 'Inner::recv_go_away', exits));
     if (!limit || others.length > 0) return [];
     const evidence =
       'a limit behind a lock is compared with a number that it becomes, behind a jump to the panic of Inner::recv_go_away';
