@@ -11,7 +11,6 @@ import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type LimitStore, limitStores } from '../x86/limit-store.ts';
 import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
-import { neverReturns } from '../x86/never-returns.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { sharedDrops } from '../x86/shared-drop.ts';
 import { type SlabLookup, slabLookups } from '../x86/slab-lookup.ts';
@@ -22,6 +21,8 @@ import {
   threadAccessor,
 } from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
+import { inverted, push } from './grouped.ts';
+import { functionsByFile, panicUses } from './panic-uses.ts';
 
 /** A function whose name is not known. */
 export interface CodeFunction {
@@ -138,8 +139,6 @@ const MAX_FUNCTION = 1 << 20;
 const MAX_DECODED = 1 << 25;
 /** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
 const MAX_ACCESSOR = 256;
-/** A function that does nothing but panic at one place: a message, arguments, a call. */
-const MAX_PANIC = 96;
 const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], members: [], read: new Set() };
 
 export function createProgram(
@@ -163,15 +162,15 @@ class IndexedProgram implements Program {
   /** Starts of functions that may use thread-local memory. */
   readonly #threadLocal: ReadonlySet<number>;
   #decodable = MAX_DECODED;
-  readonly #locations = new Map<number, PanicLocation>();
-  readonly #uses = new Map<number, LocationUse[]>();
-  readonly #byFile = new Map<string, Set<number>>();
+  readonly #uses: ReadonlyMap<number, readonly LocationUse[]>;
+  /** By `<crate> <file>`: starts of functions with panic locations in it. */
+  readonly #byFile: ReadonlyMap<string, ReadonlySet<number>>;
   readonly #flows = new Map<number, ArgumentFlow>();
   readonly #probable = new Map<number, readonly CodeFunction[]>();
   readonly #accessors = new Map<number, ThreadAccessor | undefined>();
   #events: Map<number, EventUse[]> | undefined;
-  #callers: Map<number, number[]> | undefined;
-  #users: Map<number, number[]> | undefined;
+  readonly #callers: ReadonlyMap<number, readonly number[]>;
+  #users: ReadonlyMap<number, readonly number[]> | undefined;
 
   constructor(image: DataImage, ranges: FunctionRanges, index: CodeIndex, read: ReadFunction) {
     this.image = image;
@@ -182,51 +181,12 @@ class IndexedProgram implements Program {
       svma,
       size: (ranges.ends[i] ?? svma) - svma,
     }));
-    for (const location of panicLocations(image)) this.#locations.set(location.svma, location);
-    this.#collectUses();
+    this.#callers = inverted(index.calls);
+    this.#uses = panicUses(panicLocations(image), { index, callers: this.#callers, program: this });
+    this.#byFile = functionsByFile(this.#uses);
     this.crates = this.#cratesUsed();
     this.additions = index.additions.flatMap((place) => this.#placeIn(place));
     this.#threadLocal = new Set(index.threadLocal.flatMap((place) => this.functionAt(place)?.svma ?? []));
-  }
-
-  #collectUses(): void {
-    const { places, targets } = this.#index.data;
-    for (const [i, target] of targets.entries()) {
-      const location = this.#locations.get(target);
-      const one = location && this.functionAt(places[i] ?? 0);
-      if (one) push(this.#uses, one.svma, { place: places[i] ?? 0, location });
-    }
-    this.#moveToCallers();
-    for (const [start, uses] of this.#uses)
-      for (const { location } of uses) {
-        if (!location.source) continue;
-        const key = `${location.source.crate} ${location.source.file}`;
-        this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(start));
-      }
-  }
-
-  /**
-   * Programs built for size have small functions that panic at one place of the source, with its location inside: the
-   * place is in the functions that call them.
-   */
-  #moveToCallers(): void {
-    const small = [...this.#uses.keys()].flatMap((start) => this.startsAt(start) ?? []);
-    const panicking = small.filter((one) => one.size <= MAX_PANIC && this.#neverReturns(one));
-    if (panicking.length === 0) return;
-    this.#callers ??= inverted(this.#index.calls);
-    for (const { svma } of panicking) {
-      const uses = this.#uses.get(svma) ?? [];
-      const callers = (this.#callers.get(svma) ?? []).flatMap((place) => this.#placeIn(place));
-      if (callers.length === 0) continue;
-      this.#uses.delete(svma);
-      for (const { place, function: caller } of callers)
-        for (const { location } of uses) push(this.#uses, caller.svma, { place, location });
-    }
-  }
-
-  #neverReturns(one: CodeFunction): boolean {
-    const code = this.codeOf(one);
-    return code !== undefined && neverReturns(code);
   }
 
   #cratesUsed(): Program['crates'] {
@@ -441,7 +401,6 @@ class IndexedProgram implements Program {
   }
 
   callers(one: CodeFunction): readonly PlaceIn[] {
-    this.#callers ??= inverted(this.#index.calls);
     return this.#verified(this.#callers.get(one.svma)).filter((at) => at.function.svma !== one.svma);
   }
 
@@ -486,22 +445,6 @@ class IndexedProgram implements Program {
       .flatMap((place) => this.#placeIn(place))
       .filter((at) => this.#isInstruction(at.place, at.function));
   }
-}
-
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
-}
-
-function inverted({ places, targets }: References, also?: (target: number) => number | undefined) {
-  const map = new Map<number, number[]>();
-  for (const [i, target] of targets.entries()) {
-    push(map, target, places[i] ?? 0);
-    const through = also?.(target);
-    if (through !== undefined && through > 0) push(map, through, places[i] ?? 0);
-  }
-  return map;
 }
 
 /** How many of the sorted values are ≤ value. */

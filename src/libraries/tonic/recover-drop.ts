@@ -26,10 +26,14 @@ export const channelDrop: Recogniser = (program) => {
   const receiver = receiverOf(program, buffers);
   const called = clientCode(program).flatMap((one) => program.probableCallees(one));
   const seeds = distinct(called).filter((one) => drops(program, one, receiver));
-  const users = seeds.flatMap((one) =>
-    destroyers(program, one, receiver).flatMap((each) => program.callers(each)),
+  const [first, ...more] = seeds.map((one) => destroyers(program, one, receiver));
+  const common = (first ?? []).filter((each) => more.every((other) => other.includes(each)));
+  const users = common.flatMap((each) => program.callers(each).map((at) => at.function));
+  const futures = distinct(users).filter(
+    (one) =>
+      drops(program, one, receiver) &&
+      common.every((each) => destroyers(program, one, receiver).includes(each)),
   );
-  const futures = distinct(users.map((at) => at.function)).filter((one) => drops(program, one, receiver));
   if (futures.length === 0)
     return { reason: "tonic's client calls no function that drops a future of its channel" };
   const evidence =
@@ -37,7 +41,7 @@ export const channelDrop: Recogniser = (program) => {
   return { found: futures.map(({ svma, size }) => ({ name: NAME, svma, size, evidence })) };
 };
 
-/** What it has in common with the channel's Buffer. */
+/** What it has in common with the channel's Buffer, which must all be there in each: one alone may destroy other things, too. */
 function destroyers(program: Program, one: CodeFunction, receiver: Receiver): readonly CodeFunction[] {
   const used = [...program.callees(one), ...program.sharedDrops(one)];
   const wanted = new Set(used.map(({ svma }) => svma));
