@@ -7,6 +7,7 @@
 #include "check.h"
 #include "b3.h"
 #include "task.h"
+#include "cookie.h"
 #include "emit.h"
 #include "traceparent.h"
 #include "tracestate.h"
@@ -24,6 +25,7 @@
 #include "outgoing_head.h"
 #include "outgoing_frames.h"
 #include "inject.bpf.h"
+#include "inject_tls.bpf.h"
 #include "process.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -7,9 +7,9 @@ static __always_inline struct site_check *check_of(__u32 number) {
   return number ? bpf_map_lookup_elem(&sites, &number) : 0;
 }
 
-static __always_inline __u32 site_of(struct pt_regs *ctx) {
-  return bpf_get_attach_cookie(ctx) >> COOKIE_SITE_SHIFT & 0xffff;
-}
+static __always_inline __u32 site_at(__u64 cookie) { return cookie >> COOKIE_SITE_SHIFT & 0xffff; }
+
+static __always_inline __u32 site_of(struct pt_regs *ctx) { return site_at(bpf_get_attach_cookie(ctx)); }
 
 static __always_inline int is_believed(const struct site_check *c) {
   return !c || !c->wrong || c->score >= CHECK_TRUSTED;
@@ -19,13 +19,11 @@ static __always_inline void looked_right(struct site_check *c) {
   if (c && c->score < CHECK_PROVEN) c->score++;
 }
 
-// A hit whose data look as they must. 0 when the site's are not to be used all the same.
-static __always_inline int trusted(struct pt_regs *ctx) {
-  struct site_check *c = check_of(site_of(ctx));
-  int believed = is_believed(c);
-  looked_right(c);
-  if (!believed) count(COUNTER_IMPLAUSIBLE);
-  return believed;
+int leave_aside(struct site_check *c);
+
+// A hit whose data look as they must. 0 when the site's are not to be used all the same. Most sites are proven.
+static __always_inline int trusted(struct site_check *c) {
+  return !c || c->score >= CHECK_PROVEN || leave_aside(c) == 0;
 }
 
 // A hit that no right site has: `value` is what is wrong with it, and at `address` is what shows it (0: nothing). Walked
@@ -54,17 +52,15 @@ static __always_inline __u32 sure_flags(const struct target *target) {
 #define LAST_METHOD 12 // tags of Option<http::Method>, http 1.5
 #define NO_ENTRIES 8   // pointer of an empty Vec: its alignment
 
-static __always_inline int is_address(__u64 value) { return value >= LOWEST_ADDRESS && value < USER_END; }
+static __always_inline int is_address(__u64 value) { return value - LOWEST_ADDRESS < USER_END - LOWEST_ADDRESS; }
 
 // Of a structure with words in it.
 static __always_inline int is_pointer(__u64 value) { return is_address(value) && !(value & 7); }
 
 // … that is there: looked at while the site is new.
-static __always_inline int points(struct pt_regs *ctx, __u64 value) {
+static __always_inline int points(const struct site_check *c, __u64 value) {
   __u64 word;
-  if (!is_pointer(value)) return 0;
-  struct site_check *c = check_of(site_of(ctx));
-  return !c || c->score >= CHECK_PROVEN || !bpf_probe_read_user(&word, 8, (void *)value);
+  return is_pointer(value) && (!c || c->score >= CHECK_PROVEN || !bpf_probe_read_user(&word, 8, (void *)value));
 }
 
 // A text's, or none: then the pointer is anything.

@@ -1,45 +1,6 @@
 // The caller's side of hyper's clients, the connections they write to, and what tasks inherit.
 #pragma once
 
-static __always_inline __u32 offset_of(struct pt_regs *ctx) {
-  return bpf_get_attach_cookie(ctx) >> COOKIE_OFFSET_SHIFT & 0xffff;
-}
-
-// By number in x86 encodings. Each load stays by itself: one through a computed pointer is refused.
-#define REGISTER(number, member)                                                                           \
-  case number:                                                                                             \
-    value = ctx->member;                                                                                   \
-    asm volatile("" : "+r"(value));                                                                        \
-    return value
-
-static __always_inline __u64 register_value(const struct pt_regs *ctx, __u32 number) {
-  __u64 value;
-  switch (number) {
-    REGISTER(0, ax);
-    REGISTER(1, cx);
-    REGISTER(2, dx);
-    REGISTER(3, bx);
-    REGISTER(4, sp);
-    REGISTER(5, bp);
-    REGISTER(6, si);
-    REGISTER(7, di);
-    REGISTER(8, r8);
-    REGISTER(9, r9);
-    REGISTER(10, r10);
-    REGISTER(11, r11);
-    REGISTER(12, r12);
-    REGISTER(13, r13);
-    REGISTER(14, r14);
-    REGISTER(15, r15);
-  default:
-    return 0;
-  }
-}
-
-static __always_inline __u64 register_of(struct pt_regs *ctx) {
-  return register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT);
-}
-
 // ---- tasks ----
 
 // The task that handles the HTTP/2 stream which this one has just accepted.
@@ -59,9 +20,7 @@ static __always_inline struct context *stream_begins(const struct target *target
 #define LATE_TASKS 65536 // that other threads may draw before this one gets from the counter to the probe
 
 // Ids are drawn from one counter.
-static __always_inline int is_new_task(struct pt_regs *ctx, const struct task_key *key) {
-  __u32 site = site_of(ctx);
-  struct site_check *c = check_of(site);
+static __always_inline int is_new_task(__u32 site, struct site_check *c, const struct task_key *key) {
   if (key->task >= LARGEST_TASK) return distrust(site, DOUBT_TASK, key->task, 0);
   if (!c) return 1;
   int same = c->process == key->process;
@@ -81,7 +40,9 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   if (!target || !(target->flags & TARGET_CONTEXTS)) return;
   struct task_key key = {.task = register_of(ctx), .process = process};
   if (!key.task) return; // the counter has wrapped: the next one is taken
-  if (!is_new_task(ctx, &key) || !trusted(ctx)) return;
+  __u32 site = site_of(ctx);
+  struct site_check *c = check_of(site);
+  if (!is_new_task(site, c, &key) || !trusted(c)) return;
   __u64 task = current_task_id(target);
   if (task >= key.task) { // it was drawn before this one
     distrust_slot(target, DOUBT_TASK_ORDER, task);
@@ -271,7 +232,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
     distrust(site_of(ctx), doubt, member(r, l->request_path), request + (l->request_path & ~31));
     return;
   }
-  if (!trusted(ctx)) return;
+  if (!trusted(check_of(site_of(ctx)))) return;
   struct client_call c = {.scheme = scheme_of(r, l->request_scheme)};
   if (c.scheme == SCHEME_NONE && !channel) return; // the client refuses it
   if (channel && !has_room(r, l)) {
@@ -358,7 +319,7 @@ static __always_inline void client_send(struct pt_regs *ctx) {
     distrust(site_of(ctx), DOUBT_POINTER, entries, ctx->dx + (l->request_entries & ~7));
     return;
   }
-  if (!trusted(ctx)) return;
+  if (!trusted(check_of(site_of(ctx)))) return;
   struct client_call *waits = find_call(process, path);
   struct caller *c = caller_here(process, caller_key(current_task_id(target)));
   if (!c) return;
@@ -426,7 +387,7 @@ static __always_inline void not_followed(const struct target *target, const stru
   if (l) l->open = 0;
 }
 
-// `written`: what calls the encoder, which is inlined there. It is given the head itself, and nothing names its connection.
+// `written`: what calls the encoder, which is inlined there. It is given the head itself, and the connection.
 static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   __u64 process;
   struct target *target = current_target(&process);
@@ -437,17 +398,20 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   __u64 head = ctx->si, entries = 0, path = 0;
   __u64 task = current_task_id(target);
   struct client_call copy = {};
+  __u32 site = site_of(ctx);
+  struct site_check *c = check_of(site);
+  if (written) key.pointer = ctx->di;
   int unread = (!written &&
                 read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer)) ||
                bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
                bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path));
-  if (unread || (!written && !points(ctx, key.pointer)) || !is_entries(entries, 0)) {
+  if (unread || !points(c, key.pointer) || !is_entries(entries, 0)) {
     __u64 value = unread ? head : is_entries(entries, 0) ? key.pointer : entries;
-    distrust(site_of(ctx), unread ? DOUBT_MEMORY : DOUBT_POINTER, value, ctx->si);
+    distrust(site, unread ? DOUBT_MEMORY : DOUBT_POINTER, value, ctx->si);
     leave_pending(process, task, &copy, PENDING_UNKNOWN);
     return;
   }
-  if (!trusted(ctx)) {
+  if (!trusted(c)) {
     leave_pending(process, task, &copy, PENDING_UNKNOWN);
     return;
   }
@@ -459,6 +423,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     return;
   }
   copy = *call;
+  copy.output = written ? 0 : ctx->dx;
   if (copy.pending == PENDING_SHARED) target->links++;
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
@@ -475,10 +440,10 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     leave_pending(process, task, &copy, late ? PENDING_SHARED : PENDING_UNKNOWN);
     return;
   }
-  int library = !written && target->flags & TARGET_CLIENT_LIBRARY &&
+  int library = target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
   if (library) {
-    library_client_request(&key, &copy, task, site_of(ctx));
+    library_client_request(&key, &copy, task, site);
     copy.path = key.pointer;
     leave_pending(process, task, &copy, PENDING_TLS);
   } else if (copy.scheme != SCHEME_HTTPS) {
@@ -505,29 +470,34 @@ static __always_inline void library_client_response(struct client_connection *l,
   submit_client_response(e, client_data_size(f->s));
 }
 
-static __always_inline void client_parse(struct pt_regs *ctx) {
+// `inside`: as in hyper_parse.
+static __always_inline void client_parse(struct pt_regs *ctx, int inside) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CLIENT_LIBRARY)) return;
   struct binary_layout *layout = layout_of(ctx);
   if (!layout) return;
   struct library_key key = {.process = process};
+  __u64 buffer = ctx->si;
   __u32 site = site_of(ctx);
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) {
-    distrust(site, DOUBT_MEMORY, ctx->dx, 0);
+  struct site_check *c = check_of(site);
+  if (inside) {
+    key.pointer = buffer - (__s16)offset_of(ctx);
+  } else if (bpf_probe_read_user(&key.pointer, 8, (void *)(parse_context(ctx) + layout->client_parse_req_method))) {
+    distrust(site, DOUBT_MEMORY, parse_context(ctx), 0);
     return;
   }
-  if (!points(ctx, key.pointer)) {
-    distrust(site, DOUBT_POINTER, key.pointer, ctx->dx);
+  if (!points(c, key.pointer)) {
+    distrust(site, DOUBT_POINTER, key.pointer, buffer);
     return;
   }
   struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
   if (!l || !l->open) return;
   __u64 pointer = 0, size = 0;
-  int unread = read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) != 0;
+  int unread = read_pair(buffer, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) != 0;
   if (!unread && !size) return;
   if (unread || !is_address(pointer) || size > LARGEST_BUFFER) {
-    distrust(site, unread ? DOUBT_MEMORY : DOUBT_POINTER, unread ? ctx->si : pointer, unread ? 0 : ctx->si);
+    distrust(site, unread ? DOUBT_MEMORY : DOUBT_POINTER, unread ? buffer : pointer, unread ? 0 : buffer);
     return;
   }
   struct feed f = {.target = target, .task = current_task_id(target), .now = bpf_ktime_get_ns(), .library = l->id};
@@ -535,8 +505,8 @@ static __always_inline void client_parse(struct pt_regs *ctx) {
   f.s = scratch_take();
   if (!f.s) return;
   int result = parse_head(pointer, size, &f, 1);
-  if (result == HEAD_DONE && trusted(ctx)) library_client_response(l, &f, process);
-  else if (f.s->doubt) distrust(site, f.s->doubt, pointer, ctx->si);
+  if (result == HEAD_DONE && trusted(c)) library_client_response(l, &f, process);
+  else if (f.s->doubt) distrust(site, f.s->doubt, pointer, buffer);
   else if (result == HEAD_BAD) find_odd(site, size, pointer);
   scratch_give(f.s);
 }
@@ -679,7 +649,7 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
     distrust(site_of(ctx), DOUBT_MEMORY, ctx->di, 0);
   } else if (byte > LAST_STATE) {
     distrust(site_of(ctx), DOUBT_STATE, byte, ctx->di + offset_of(ctx));
-  } else if (trusted(ctx)) {
+  } else if (trusted(check_of(site_of(ctx)))) {
     __u8 state = future_state(byte);
     if (!call_ends(c, s, process, task, state)) {
       struct caller *maker = maker_of(process, own);
@@ -722,9 +692,18 @@ static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *
   else if (!is_address(key->pointer)) doubt = DOUBT_POINTER;
   else if (bpf_probe_read_user(&scheme, 4, (void *)key->pointer)) doubt = DOUBT_MEMORY;
   else if (scheme != ('h' | 't' << 8 | 't' << 16 | 'p' << 24)) doubt = DOUBT_TEXT;
-  if (!doubt) return trusted(ctx);
+  if (!doubt) return trusted(check_of(site_of(ctx)));
   distrust(site_of(ctx), doubt, doubt == DOUBT_MEMORY ? at : key->pointer, at);
   return 0;
+}
+
+// From now on the process needs the probe on `execute`: what is handed over stays with the client's thread until then.
+static __always_inline void notice_blocking(void) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u8 yes = 1;
+  if (bpf_map_lookup_elem(&blockers, &tgid)) return;
+  if (bpf_map_update_elem(&blockers, &tgid, &yes, BPF_ANY)) count(COUNTER_MAP_FULL);
+  emit_process(EVENT_NEEDED, 0, FLAG_BLOCKING);
 }
 
 static __always_inline void blocking_call(struct pt_regs *ctx) {
@@ -732,6 +711,7 @@ static __always_inline void blocking_call(struct pt_regs *ctx) {
   __u8 orphan;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
+  notice_blocking();
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   struct context *parent = current_context(process, current_task_id(target), &orphan);
@@ -749,6 +729,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
+  target->executed++;
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);
@@ -785,7 +766,8 @@ GUARDED(tonic_drop, channel_drop(ctx))
 GUARDED(hyper_client_send, client_send(ctx))
 GUARDED(hyper_client_encode, client_encode(ctx, 0))
 GUARDED(hyper_client_write_head, client_encode(ctx, 1))
-GUARDED(hyper_client_parse, client_parse(ctx))
+GUARDED(hyper_client_parse, client_parse(ctx, 0))
+GUARDED(hyper_client_parse_at, client_parse(ctx, 1))
 GUARDED(hyper_client_drop, client_drop(ctx))
 GUARDED(reqwest_error, client_error())
 GUARDED(reqwest_blocking_call, blocking_call(ctx))

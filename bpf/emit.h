@@ -150,6 +150,15 @@ __noinline int distrust_slot(struct target *target, __u32 doubt, __u64 value) {
   return 0;
 }
 
+// Of a site that is not proven: 0 when it is believed.
+__noinline int leave_aside(struct site_check *c) {
+  if (!c) return 0;
+  int believed = is_believed(c);
+  looked_right(c);
+  if (!believed) count(COUNTER_IMPLAUSIBLE);
+  return !believed;
+}
+
 __noinline int find_odd(__u32 site, __u64 value, __u64 address) {
   struct site_check *c = check_of(site);
   if (!c || c->score) return 0;

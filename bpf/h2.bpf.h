@@ -12,6 +12,9 @@
 #define METHOD_EXTENSION 9 // http::Method's tags up to 8 are names; in http 1.5 up to 9
 #define METHOD_INLINE 16
 #define H2_CANCEL 8
+// In x86 encodings.
+#define RCX 1
+#define RDX 2
 
 enum headers { TRAILERS = 0, RECEIVED, SENT }; // whose pseudo headers are wanted
 
@@ -25,72 +28,102 @@ static __always_inline __u16 frame_half(struct scratch *s, __u16 offset) {
 
 static __always_inline __u8 frame_byte(struct scratch *s, __u16 offset) { return s->data[RAW_FRAME + (offset & 511)]; }
 
+// What a probe's function works on.
+struct hit {
+  struct target *target;
+  struct binary_layout *l;
+  struct site_check *check;
+  __u64 cookie;
+  struct stream_key key;
+};
+
 // In which registers a function has its arguments, see the cookie.
-static __always_inline __u64 frame_argument(struct pt_regs *ctx) {
-  return register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT & 15);
+static __always_inline __u64 frame_argument(struct pt_regs *ctx, const struct hit *h) {
+  return register_value(ctx, h->cookie >> COOKIE_REGISTER_SHIFT & 15);
 }
 
-static __always_inline __u64 stream_argument(struct pt_regs *ctx) {
-  return register_value(ctx, bpf_get_attach_cookie(ctx) >> (COOKIE_REGISTER_SHIFT + 4) & 15);
+static __always_inline __u64 stream_argument(struct pt_regs *ctx, const struct hit *h) {
+  return register_value(ctx, h->cookie >> (COOKIE_REGISTER_SHIFT + 4) & 15);
+}
+
+static __always_inline void doubt_hit(const struct hit *h, __u32 doubt, __u64 value, __u64 address) {
+  distrust(site_at(h->cookie), doubt, value, address);
+}
+
+// What the store's pointer is, or what it is found by. `address` as in distrust().
+static __always_inline int is_store(const struct hit *h, __u64 pointer, __u64 address) {
+  if (points(h->check, pointer)) return 1;
+  doubt_hit(h, DOUBT_POINTER, pointer, address);
+  return 0;
 }
 
 // RFC 9113 §5.1.1; 0 is the connection.
 static __always_inline int is_stream(__u32 id) { return id && !(id >> 31); }
 
-// store::Ptr: not 0 when there is none.
-static __always_inline int read_stream(struct pt_regs *ctx, const struct binary_layout *l, struct stream_key *key) {
-  __u64 words[2], pointer = stream_argument(ctx);
-  if (bpf_probe_read_user(words, 16, (void *)pointer)) {
-    distrust(site_of(ctx), DOUBT_MEMORY, pointer, 0);
-    return 1;
-  }
-  key->store = words[l->stream_store >> 3 & 1];
-  __u64 id = words[l->stream_id >> 3 & 1];
-  key->id = l->stream_id & 4 ? id >> 32 : id;
-  int store = points(ctx, key->store);
-  if (store && is_stream(key->id)) return 0;
-  distrust(site_of(ctx), store ? DOUBT_STREAM : DOUBT_POINTER, store ? key->id : key->store, pointer);
-  return 1;
+// Where a function has parts of what its source says: not a pointer to the stream or to DynStreams is in the register, but
+// something so far behind the store, signed; and the stream's number in the other register.
+static __always_inline int in_registers(const struct hit *h) { return h->cookie >> (COOKIE_REGISTER_SHIFT + 8) & 1; }
+
+static __always_inline __u64 store_argument(struct pt_regs *ctx, const struct hit *h) {
+  return stream_argument(ctx, h) - (__s16)(h->cookie >> COOKIE_OFFSET_SHIFT);
 }
 
-// DynStreams: the same store, by its lock.
-static __always_inline __u64 store_of(struct pt_regs *ctx, const struct binary_layout *l) {
-  __u64 lock = 0, streams = stream_argument(ctx);
-  if (bpf_probe_read_user(&lock, 8, (void *)(streams + l->streams_inner))) {
-    distrust(site_of(ctx), DOUBT_MEMORY, streams, 0);
-    return 0;
-  }
-  if (points(ctx, lock)) return lock + l->inner_store;
-  distrust(site_of(ctx), DOUBT_POINTER, lock, streams);
+static __always_inline int is_hit(const struct hit *h, __u64 address) {
+  if (!is_store(h, h->key.store, address)) return 0;
+  if (is_stream(h->key.id)) return 1;
+  doubt_hit(h, DOUBT_STREAM, h->key.id, address);
   return 0;
 }
 
-// What a probe's function works on.
-struct hit {
-  struct target *target;
-  struct binary_layout *l;
-  struct stream_key key;
-};
+// store::Ptr. 0 when there is none.
+static __always_inline int read_stream(struct pt_regs *ctx, struct hit *h) {
+  const struct binary_layout *l = h->l;
+  __u64 words[2], pointer = stream_argument(ctx, h);
+  if (bpf_probe_read_user(words, 16, (void *)pointer)) {
+    doubt_hit(h, DOUBT_MEMORY, pointer, 0);
+    return 0;
+  }
+  h->key.store = words[l->stream_store >> 3 & 1];
+  __u64 id = words[l->stream_id >> 3 & 1];
+  h->key.id = l->stream_id & 4 ? id >> 32 : id;
+  return is_hit(h, pointer);
+}
+
+// DynStreams: the same store, by its lock. 0 when there is none.
+static __always_inline int read_store(struct pt_regs *ctx, struct hit *h) {
+  __u64 lock = 0, streams = stream_argument(ctx, h);
+  if (bpf_probe_read_user(&lock, 8, (void *)(streams + h->l->streams_inner))) {
+    doubt_hit(h, DOUBT_MEMORY, streams, 0);
+    return 0;
+  }
+  h->key.store = lock + h->l->inner_store;
+  return is_store(h, lock, streams);
+}
 
 // These three: 0 when the process is not traced with any of `flags`, or memory can't be read.
 static __always_inline int hit_target(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   __builtin_memset(&h->key, 0, sizeof h->key);
   h->target = current_target(&h->key.process);
   if (!h->target || !(h->target->flags & flags)) return 0;
-  h->l = layout_of(ctx);
-  if (!h->l) return 0;
-  return 1;
+  h->cookie = bpf_get_attach_cookie(ctx);
+  h->check = check_of(site_at(h->cookie));
+  h->l = layout_at(h->cookie);
+  return h->l != 0;
 }
 
 static __always_inline int hit_stream(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   if (!hit_target(ctx, flags, h)) return 0;
-  return !read_stream(ctx, h->l, &h->key);
+  if (!in_registers(h)) return read_stream(ctx, h);
+  h->key.store = store_argument(ctx, h);
+  h->key.id = frame_argument(ctx, h);
+  return is_hit(h, 0);
 }
 
 static __always_inline int hit_connection(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   if (!hit_target(ctx, flags, h)) return 0;
-  h->key.store = store_of(ctx, h->l);
-  return h->key.store != 0;
+  if (!in_registers(h)) return read_store(ctx, h);
+  h->key.store = store_argument(ctx, h);
+  return is_store(h, h->key.store, 0);
 }
 
 // ---- headers ----
@@ -296,22 +329,25 @@ static __always_inline void submit_stream(struct scratch *s) {
   submit(&s->stream, sizeof s->stream + size);
 }
 
-// Neither a response's nor a request's headers: what was received may be the peer's fault.
-static __always_inline void complain(struct pt_regs *ctx, struct scratch *s) {
-  if (s->doubt == DOUBT_HEAD) find_odd(site_of(ctx), s->doubtful, s->pointer);
-  else if (s->doubt) distrust(site_of(ctx), s->doubt, s->doubtful, s->doubt == DOUBT_TEXT ? s->doubtful : s->pointer);
+// Neither a response's nor a request's headers: what was received may be the peer's fault. 0 when the site is not
+// believed from now on.
+__noinline int complain(struct scratch *s, __u32 site) {
+  if (!s) return 0;
+  if (s->doubt == DOUBT_HEAD) find_odd(site, s->doubtful, s->pointer);
+  else distrust(site, s->doubt, s->doubtful, s->doubt == DOUBT_TEXT ? s->doubtful : s->pointer);
+  return is_believed(check_of(site));
 }
 
 // The record of what a frame says, to be submitted and given back; 0 when it can't be read. `pseudo`: enum headers.
 static __always_inline struct scratch *take_frame(struct pt_regs *ctx, const struct hit *h, __u16 kind, int pseudo) {
   struct scratch *s = scratch_take();
   if (!s) return 0;
-  s->pointer = frame_argument(ctx);
+  s->pointer = frame_argument(ctx, h);
   s->pseudo = pseudo;
   int whole = copy_fields(s, h->l);
-  complain(ctx, s);
   // A header that is not in memory at the moment is left out; what is never right is not believed for long.
-  if (!whole || (s->doubt ? !is_believed(check_of(site_of(ctx))) : !trusted(ctx))) {
+  int believed = s->doubt ? complain(s, site_at(h->cookie)) : trusted(h->check);
+  if (!whole || !believed) {
     scratch_give(s);
     return 0;
   }
@@ -364,7 +400,7 @@ static __always_inline void recv_headers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, STREAMS, &h)) return;
   if (!(h.key.id & 1)) { // pushed: RFC 9113 §5.1.1; hyper's clients take none
-    distrust(site_of(ctx), DOUBT_STREAM, h.key.id, stream_argument(ctx));
+    doubt_hit(&h, DOUBT_STREAM, h.key.id, stream_argument(ctx, &h));
     return;
   }
   struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_RESPONSE, RECEIVED);
@@ -404,7 +440,7 @@ static __always_inline void begin_routes(__u64 process, const struct thread *t) 
 // hyper takes the request and makes the task that handles it, in one go.
 static __always_inline void take_request(struct pt_regs *ctx) {
   struct hit h;
-  if (!hit_stream(ctx, TARGET_CONTEXTS | TARGET_ROUTES, &h) || !trusted(ctx)) return;
+  if (!hit_stream(ctx, TARGET_CONTEXTS | TARGET_ROUTES, &h) || !trusted(h.check)) return;
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
@@ -537,10 +573,16 @@ static __always_inline void send_request(struct pt_regs *ctx) {
   struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) return;
   t->sends = 0;
-  if (bpf_probe_read_user(&path, 8, (void *)(frame_argument(ctx) + h.l->request_path)))
-    distrust(site_of(ctx), DOUBT_MEMORY, frame_argument(ctx), 0);
-  else if (path && path < USER_END && trusted(ctx)) t->sends = path;
-  else if (path >= USER_END) distrust(site_of(ctx), DOUBT_POINTER, path, frame_argument(ctx) + h.l->request_path);
+  __u64 at = frame_argument(ctx, &h) + h.l->request_path;
+  if (bpf_probe_read_user(&path, 8, (void *)at)) doubt_hit(&h, DOUBT_MEMORY, at, 0);
+  else if (path >= USER_END) doubt_hit(&h, DOUBT_POINTER, path, at);
+  else if (path && trusted(h.check)) t->sends = path;
+}
+
+// Its scheme is "https", whose text is in the frame.
+static __always_inline int is_https(struct scratch *s, const struct binary_layout *l) {
+  __u16 scheme = l->frame_scheme;
+  return scheme && frame_word(s, scheme + l->frame_text_present) && frame_word(s, scheme + 8) == 5;
 }
 
 static __always_inline void send_headers(struct pt_regs *ctx) {
@@ -554,6 +596,7 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
       sent_request(s, h.l, h.key.process);
       if (e->call) h.target->links++;
       if (h.target->flags & TARGET_INJECT) announce_stream(s, &h.key);
+      if (h.target->flags & TARGET_INJECT_TLS && is_https(s, h.l)) count(COUNTER_INJECT_TLS_STREAM);
     }
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_STREAMS) {
     if (h.target->flags & TARGET_ROUTES) put_routes(s, &h.key, e->header.task);
@@ -565,7 +608,7 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
 static __always_inline void send_trailers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, TARGET_STREAMS, &h)) return;
-  h.key.store += offset_of(ctx); // StreamRef: it points to the lock
+  h.key.store += (__u16)(h.cookie >> COOKIE_OFFSET_SHIFT); // StreamRef: it points to the lock
   struct scratch *s = take_frame(ctx, &h, EVENT_STREAM_TRAILERS, TRAILERS);
   if (!s) return;
   submit_stream(s);
@@ -587,46 +630,49 @@ static __always_inline void emit_stream_end(const struct hit *h, __u16 kind, __u
 
 static __always_inline void send_reset(struct pt_regs *ctx) {
   struct hit h;
-  if (hit_stream(ctx, STREAMS, &h) && trusted(ctx))
-    emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, frame_argument(ctx));
+  if (hit_stream(ctx, STREAMS, &h) && trusted(h.check))
+    emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, frame_argument(ctx, &h));
 }
 
 // Any reset of its own; one that was asked for was told before, with its reason.
 static __always_inline void stream_cancel(struct pt_regs *ctx) {
   struct hit h;
-  if (hit_stream(ctx, STREAMS, &h) && trusted(ctx)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, H2_CANCEL);
+  if (hit_stream(ctx, STREAMS, &h) && trusted(h.check)) emit_stream_end(&h, EVENT_STREAM_RESET, FLAG_LOCAL, H2_CANCEL);
 }
 
 static __always_inline void recv_reset(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, STREAMS, &h)) return;
-  h.key.id = frame_argument(ctx); // frame::Reset in two registers
+  h.key.id = frame_argument(ctx, &h); // frame::Reset in two registers: rdx and rcx, or rsi and rdx
   if (!is_stream(h.key.id)) {
-    distrust(site_of(ctx), DOUBT_STREAM, h.key.id, 0);
+    doubt_hit(&h, DOUBT_STREAM, h.key.id, 0);
     return;
   }
-  if (!trusted(ctx)) return;
-  emit_stream_end(&h, EVENT_STREAM_RESET, 0, ctx->cx);
+  if (!trusted(h.check)) return;
+  emit_stream_end(&h, EVENT_STREAM_RESET, 0, register_value(ctx, in_registers(&h) ? RDX : RCX));
 }
 
 static __always_inline void connection_closed(struct pt_regs *ctx) {
   struct hit h;
-  if (hit_connection(ctx, STREAMS, &h) && trusted(ctx)) emit_stream_end(&h, EVENT_STREAMS_CLOSED, 0, 0);
+  if (hit_connection(ctx, STREAMS, &h) && trusted(h.check)) emit_stream_end(&h, EVENT_STREAMS_CLOSED, 0, 0);
 }
 
 // Streams above the last one that the peer has taken are lost.
 static __always_inline void go_away(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, TARGET_CLIENT_STREAMS, &h)) return;
-  if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
-    distrust(site_of(ctx), DOUBT_MEMORY, frame_argument(ctx), 0);
+  __u64 frame = in_registers(&h) ? 0 : frame_argument(ctx, &h);
+  if (in_registers(&h)) {
+    h.key.id = frame_argument(ctx, &h);
+  } else if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame + h.l->go_away_last_id))) {
+    doubt_hit(&h, DOUBT_MEMORY, frame, 0);
     return;
   }
   if (h.key.id >> 31) {
-    distrust(site_of(ctx), DOUBT_STREAM, h.key.id, frame_argument(ctx));
+    doubt_hit(&h, DOUBT_STREAM, h.key.id, frame);
     return;
   }
-  if (!trusted(ctx)) return;
+  if (!trusted(h.check)) return;
   emit_stream_end(&h, EVENT_STREAMS_CLOSED, FLAG_CLIENT, 0);
 }
 

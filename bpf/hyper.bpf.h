@@ -90,23 +90,32 @@ static __always_inline long read_pair(__u64 at, __u16 first, __u16 second, __u64
   return bpf_probe_read_user(a, 8, (void *)(at + first)) | bpf_probe_read_user(b, 8, (void *)(at + second));
 }
 
-static __always_inline int hyper_parse(struct pt_regs *ctx) {
+// ParseContext, whose pointer to the method names the connection. Inlined copies may have it elsewhere.
+static __always_inline __u64 parse_context(struct pt_regs *ctx) {
+  __u64 registers = bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT;
+  return registers ? register_value(ctx, registers >> 4 & 15) : ctx->dx;
+}
+
+// `inside`: at the end of an inlined parser, where the head is whole. The connection's key lies so far from the buffer.
+static __always_inline int hyper_parse(struct pt_regs *ctx, int inside) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
   struct binary_layout *layout = layout_of(ctx);
   if (!layout) return 0;
   struct library_key key = {.process = process};
-  __u64 pointer = 0, size = 0;
+  __u64 pointer = 0, size = 0, buffer = ctx->si;
   __u32 site = site_of(ctx);
-  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size))
-    return distrust(site, DOUBT_MEMORY, ctx->si, 0);
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method)))
-    return distrust(site, DOUBT_MEMORY, ctx->dx, 0);
+  struct site_check *c = check_of(site);
+  if (inside) key.pointer = buffer - (__s16)offset_of(ctx);
+  else if (bpf_probe_read_user(&key.pointer, 8, (void *)(parse_context(ctx) + layout->parse_context_req_method)))
+    return distrust(site, DOUBT_MEMORY, parse_context(ctx), 0);
+  if (read_pair(buffer, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size))
+    return distrust(site, DOUBT_MEMORY, buffer, 0);
   if (!size) return 0; // hyper asks before it has read
-  if (!is_address(pointer)) return distrust(site, DOUBT_POINTER, pointer, ctx->si);
-  if (size > LARGEST_BUFFER) return distrust(site, DOUBT_SIZE, size, ctx->si);
-  if (!points(ctx, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, ctx->dx);
+  if (!is_address(pointer)) return distrust(site, DOUBT_POINTER, pointer, buffer);
+  if (size > LARGEST_BUFFER) return distrust(site, DOUBT_SIZE, size, buffer);
+  if (!points(c, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, buffer);
   __u64 task = current_task_id(target);
   struct library_connection *l = library_connection_of(&key, task, target);
   if (!l || l->by_socket) return 0;
@@ -114,12 +123,12 @@ static __always_inline int hyper_parse(struct pt_regs *ctx) {
   f.s = scratch_take();
   if (!f.s) return 0;
   int result = parse_head(pointer, size, &f, 0);
-  if (result == HEAD_DONE && trusted(ctx)) {
+  if (result == HEAD_DONE && trusted(c)) {
     library_request(l, &f, process, site);
   } else {
     if (f.s->sent) emit_head_dropped(f.now, l->id);
     if (result == HEAD_WAIT && !l->head_start_ns) l->head_start_ns = f.now;
-    if (f.s->doubt) distrust(site, f.s->doubt, pointer, ctx->si);
+    if (f.s->doubt) distrust(site, f.s->doubt, pointer, buffer);
     else if (result == HEAD_BAD && !f.s->scan.head.http2) find_odd(site, size, pointer);
   }
   scratch_give(f.s);
@@ -136,15 +145,16 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
   __u64 head = 0;
   __u16 status = 0;
   __u32 site = site_of(ctx);
+  struct site_check *check = check_of(site);
   if (read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer))
     return distrust(site, DOUBT_MEMORY, ctx->si, 0);
-  if (!points(ctx, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, ctx->si);
+  if (!points(check, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, ctx->si);
   struct library_connection *c = bpf_map_lookup_elem(&library_connections, &key);
   if (!c || !c->open) return 0;
   if (bpf_probe_read_user(&status, 2, (void *)(head + layout->head_status)))
     return distrust(site, DOUBT_MEMORY, head, ctx->si);
   if (!is_status(status)) return distrust(site, DOUBT_STATUS, status, head);
-  if (!trusted(ctx)) return 0;
+  if (!trusted(check)) return 0;
   struct scratch *s = scratch_take();
   if (!s) return 0;
   c->open = 0;
@@ -160,7 +170,15 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
 SEC("uprobe.multi")
 int hyper_server_parse(struct pt_regs *ctx) {
   guard_begin();
-  hyper_parse(ctx);
+  hyper_parse(ctx, 0);
+  guard_end();
+  return 0;
+}
+
+SEC("uprobe.multi")
+int hyper_server_parse_at(struct pt_regs *ctx) {
+  guard_begin();
+  hyper_parse(ctx, 1);
   guard_end();
   return 0;
 }

@@ -17,9 +17,13 @@ static __always_inline struct target *current_target(__u64 *process) {
 }
 
 // Members of the library that this probe is in: the lowest 16 bits of its cookie say which.
-static __always_inline struct binary_layout *layout_of(struct pt_regs *ctx) {
-  __u32 index = bpf_get_attach_cookie(ctx) & 0xffff;
+static __always_inline struct binary_layout *layout_at(__u64 cookie) {
+  __u32 index = cookie & 0xffff;
   return bpf_map_lookup_elem(&layouts, &index);
+}
+
+static __always_inline struct binary_layout *layout_of(struct pt_regs *ctx) {
+  return layout_at(bpf_get_attach_cookie(ctx));
 }
 
 // What the task slot shows is no task, or not this one.
@@ -36,14 +40,18 @@ static __always_inline void distrust_current(__u32 slot_site, __u32 doubt, __u64
 static __always_inline __u64 current_task_id(struct target *target) {
   if (!(target->flags & TARGET_TASK_SLOT)) return 0;
   struct task_struct *thread = bpf_get_current_task_btf();
-  __u64 base = thread->thread.fsbase, id = 0;
-  if (target->flags & TARGET_TASK_TAG) {
-    __u64 tag = 0;
-    if (bpf_probe_read_user(&tag, 8, (void *)(base + (__s64)target->task_tag_offset)) || tag != 1) return 0;
+  __u64 base = thread->thread.fsbase, words[2] = {1}; // tag and id
+  __u64 tag = base + (__s64)target->task_tag_offset, id = base + (__s64)target->task_id_offset;
+  if (!(target->flags & TARGET_TASK_TAG)) {
+    if (bpf_probe_read_user(words + 1, 8, (void *)id)) return 0;
+  } else if (id == tag + 8) { // as in every Tokio so far: one read
+    if (bpf_probe_read_user(words, 16, (void *)tag)) return 0;
+  } else if (bpf_probe_read_user(words, 8, (void *)tag) || bpf_probe_read_user(words + 1, 8, (void *)id)) {
+    return 0;
   }
-  if (bpf_probe_read_user(&id, 8, (void *)(base + (__s64)target->task_id_offset))) return 0;
-  if (id < LARGEST_TASK) return id;
-  distrust_slot(target, DOUBT_TASK, id);
+  if (words[0] != 1) return 0;
+  if (words[1] < LARGEST_TASK) return words[1];
+  distrust_slot(target, DOUBT_TASK, words[1]);
   return 0;
 }
 

@@ -1,5 +1,5 @@
 import { analyze } from '../analysis/analyze.ts';
-import { UserError } from '../base/errors.ts';
+import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from '../config.ts';
 import type { Link } from '../kernel/kernel.ts';
@@ -18,33 +18,40 @@ import { TASK_SLOT } from '../plan/without-site.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
 import { cachedPlan } from './cached-plan.ts';
-import { encodeLayout, encodeTarget, encodeU32, probeCookie, SIDES, type Side } from './kernel-values.ts';
+import {
+  encodeLayout,
+  encodeTarget,
+  encodeU32,
+  PARKABLE,
+  type Parkable,
+  probeCookie,
+} from './kernel-values.ts';
 import { SiteNumbers } from './site-numbers.ts';
 import type { Tracing } from './tracing.ts';
 
 /** A binary whose probes are attached. */
 export interface Program {
   readonly plan: Plan;
-  /** `struct target` for each process that runs it; another one while its TLS probes are parked. */
+  /** `struct target` for each process that runs it; another one while probes of it are parked. */
   readonly target: Uint8Array;
   /** Of its SERVER spans; of CLIENT spans of known callers; of CLIENT spans that only bytes tell of. */
   readonly scope: Scope;
   readonly callScope: Scope;
   readonly wireScope: Scope;
-  readonly tls: Readonly<Record<Side, TlsState>>;
+  readonly parking: Readonly<Record<Parkable, ParkingState>>;
   readonly name: string;
 }
 
-/** Of the probes that only TLS connections of that side need. */
-type TlsState = 'none' | 'attached' | 'parked';
+/** `kept`: there are none, or they stay. */
+type ParkingState = 'kept' | 'attached' | 'parked';
 
 interface Attached extends Program {
   plan: Plan;
   target: Uint8Array;
-  readonly tls: Record<Side, TlsState>;
+  readonly parking: Record<Parkable, ParkingState>;
   readonly places: Places;
   links: readonly ProbeLink[];
-  readonly tlsLinks: Record<Side, readonly ProbeLink[]>;
+  readonly parkableLinks: Record<Parkable, readonly ProbeLink[]>;
 }
 
 /** All sites of one BPF program in one binary. */
@@ -66,14 +73,32 @@ export interface CheckedSite {
   readonly site: ProbeSite | typeof TASK_SLOT;
 }
 
-/** hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. */
-const TLS_PROGRAMS: Readonly<Record<Side, readonly ProgramName[]>> = {
-  server: ['hyper_server_parse', 'hyper_server_encode'],
-  client: ['hyper_client_parse'],
+/** Writes into the memory of programs. */
+const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
+
+/**
+ * hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. reqwest's asynchronous client:
+ * for calls that its blocking one hands over.
+ */
+const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
+  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode'],
+  client: ['hyper_client_parse', 'hyper_client_parse_at', INJECTOR],
+  blocking: ['reqwest_execute'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
-  SIDES.every((side) => !TLS_PROGRAMS[side].includes(program)),
+  PARKABLE.every((what) => !PARKABLE_PROGRAMS[what].includes(program)),
 );
+
+const PARKED: Readonly<Record<Parkable, string>> = {
+  server: 'no TLS seen so far: the TLS probes of its server side are parked',
+  client: 'no TLS seen so far: the TLS probes of its client side are parked',
+  blocking: 'no blocking call seen so far: the probes for those are parked',
+};
+const NEEDED: Readonly<Record<Parkable, string>> = {
+  server: 'TLS begins: the probes of its server side are back',
+  client: 'TLS begins: the probes of its client side are back',
+  blocking: 'blocking calls begin: the probes for those are back',
+};
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
 
@@ -140,7 +165,7 @@ export class Programs implements Disposable {
   checked(number: number): CheckedSite | undefined {
     for (const program of this.#ready.values()) {
       if (program.places.slotSite === number) return program.plan.taskSlot && { program, site: TASK_SLOT };
-      const site = program.plan.probes.find((one) => program.places.numbers.get(one) === number);
+      const site = allSites(program.plan).find((one) => program.places.numbers.get(one) === number);
       if (site) return { program, site };
     }
     return undefined;
@@ -155,14 +180,15 @@ export class Programs implements Disposable {
     if (!attached) return;
     const before = attached.plan;
     attached.plan = plan;
-    for (const side of SIDES)
-      if (!plan.probes.some((probe) => TLS_PROGRAMS[side].includes(probe.program)))
-        attached.tls[side] = 'none';
+    const left = allSites(plan);
+    for (const what of PARKABLE)
+      if (!left.some(({ program }) => PARKABLE_PROGRAMS[what].includes(program)))
+        attached.parking[what] = 'kept';
     attached.target = this.#target(attached);
     rewrite();
     const keep = (links: readonly ProbeLink[]) => this.#keepLinks(attached, before, links, path);
     attached.links = keep(attached.links);
-    for (const side of SIDES) attached.tlsLinks[side] = keep(attached.tlsLinks[side]);
+    for (const what of PARKABLE) attached.parkableLinks[what] = keep(attached.parkableLinks[what]);
   }
 
   /** Detaches programs that have lost sites, and attaches those again that have some left: before, so that no hit is missed. */
@@ -172,8 +198,7 @@ export class Programs implements Disposable {
     links: readonly ProbeLink[],
     path: string,
   ): readonly ProbeLink[] {
-    const count = ({ probes }: Plan, name: ProgramName) =>
-      probes.filter(({ program }) => program === name).length;
+    const count = (of: Plan, name: ProgramName) => sitesOf(of, name).length;
     return links.flatMap((one) => {
       if (count(plan, one.program) === count(before, one.program)) return [one];
       const again = this.#attachProbes([one.program], plan, path, places);
@@ -183,45 +208,52 @@ export class Programs implements Disposable {
   }
 
   /**
-   * A trap costs 0.7 µs a hit, also where the program only finds that the sockets show all: a server (or client)
-   * that can speak TLS and doesn't gets rid of it. Changes `program.target`.
+   * A trap costs 0.7 µs a hit and more where caches are cold, also where the program finds nothing to do: a server (or
+   * client) that can speak TLS and doesn't gets rid of it, and so does who can make blocking calls. Changes
+   * `program.target`.
    */
-  parkTls(program: Program, side: Side): void {
+  park(program: Program, what: Parkable): void {
     const attached = this.#attachedOf(program);
-    if (attached?.tls[side] !== 'attached') return;
-    detach(attached.tlsLinks[side]);
-    attached.tlsLinks[side] = [];
-    attached.tls[side] = 'parked';
+    if (attached?.parking[what] !== 'attached') return;
+    detach(attached.parkableLinks[what]);
+    attached.parkableLinks[what] = [];
+    attached.parking[what] = 'parked';
     attached.target = this.#target(attached);
-    this.#log.info(`${attached.name}: no TLS seen so far: the TLS probes of its ${side} side are parked`);
+    this.#log.info(`${attached.name}: ${PARKED[what]}`);
   }
 
   /**
    * True when `program.target` has changed. `path` opens the binary now: the process by which it was opened
    * first may be gone.
    */
-  unparkTls(program: Program, side: Side, path: string): boolean {
+  unpark(program: Program, what: Parkable, path: string): boolean {
     const attached = this.#attachedOf(program);
-    if (attached?.tls[side] !== 'parked') return false;
-    attached.tlsLinks[side] = this.#attachProbes(TLS_PROGRAMS[side], attached.plan, path, attached.places);
-    attached.tls[side] = 'attached';
+    if (attached?.parking[what] !== 'parked') return false;
+    const { plan, places } = attached;
+    attached.parkableLinks[what] = this.#attachProbes(PARKABLE_PROGRAMS[what], plan, path, places);
+    attached.parking[what] = 'attached';
     attached.target = this.#target(attached);
-    this.#log.info(
-      `${attached.name}: TLS begins: the probes of its ${side} side are back; requests of this moment may be missing`,
-    );
+    this.#log.info(`${attached.name}: ${NEEDED[what]}; requests of this moment may be missing`);
     return true;
+  }
+
+  /** They are not parked from now on. */
+  keep(program: Program, what: Parkable): void {
+    const attached = this.#attachedOf(program);
+    if (attached?.parking[what] === 'attached') attached.parking[what] = 'kept';
   }
 
   #attachedOf(program: Program): Attached | undefined {
     return [...this.#ready.values()].find((attached) => attached === program);
   }
 
-  #target({ plan, places, tls }: Pick<Attached, 'plan' | 'places' | 'tls'>): Uint8Array {
+  #target({ plan, places, parking }: Pick<Attached, 'plan' | 'places' | 'parking'>): Uint8Array {
     return encodeTarget(plan, places, {
       tier: this.#tier,
       socketTier: this.#tracing.socketTier,
       inject: this.#tracing.injectionObstacle === undefined,
-      parked: { server: tls.server === 'parked', client: tls.client === 'parked' },
+      injectTls: this.#tracing.tlsInjectionObstacle === undefined,
+      parked: eachParkable((what) => parking[what] === 'parked'),
     });
   }
 
@@ -236,7 +268,7 @@ export class Programs implements Disposable {
     const analysis = await analyze(path, QUERIES, { members: MEMBER_QUERIES });
     if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
-    const plan = this.#changePlan(await cachedPlan(analysis, this.#tier));
+    const plan = this.#changePlan(await this.#withInjection(await cachedPlan(analysis, this.#tier), name));
     const own = this.#traceInstrumented ? undefined : ownExporter(plan.libraries);
     if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);
@@ -248,36 +280,57 @@ export class Programs implements Disposable {
     this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
     const places = this.#placesOf(plan, layoutIndex);
     const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, places);
-    const tlsLinks = this.#attachTls(plan, path, places, links);
+    const parkableLinks = this.#attachParkable(plan, path, places, links);
     const elapsed = Math.round(performance.now() - started);
     this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
     for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
-    const parkable = (side: Side): TlsState =>
-      this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks[side].length > 0 ? 'attached' : 'none';
-    const tls = { server: parkable('server'), client: parkable('client') };
-    const target = this.#target({ plan, places, tls });
-    return { plan, target, ...scopesOf(plan), tls, name, places, links, tlsLinks };
+    const isParked = this.#tier === 'auto' && this.#tracing.socketTier;
+    const parking = eachParkable(
+      (what): ParkingState => (isParked && parkableLinks[what].length > 0 ? 'attached' : 'kept'),
+    );
+    const target = this.#target({ plan, places, parking });
+    return { plan, target, ...scopesOf(plan), parking, name, places, links, parkableLinks };
   }
 
   #placesOf(plan: Plan, layoutIndex: number): Places {
     const spawns = plan.probes.some(({ program }) => program === 'tokio_task_new');
     const slotSite = plan.taskSlot ? this.#numbers.takeSlot(spawns) : 0;
-    const numbers = new Map(plan.probes.map((site) => [site, this.#numbers.take()]));
+    const numbers = new Map(allSites(plan).map((site) => [site, this.#numbers.take()]));
     return { layoutIndex, slotSite, numbers };
   }
 
-  #attachTls(
+  /** Without sites for what is not to be written, or can't be: nothing else depends on it. */
+  async #withInjection(plan: Plan, name: string): Promise<Plan> {
+    const { sites, missing } = plan.injection;
+    const without = { ...plan, injection: { sites: [] } };
+    if (this.#tracing.tlsInjectionObstacle) return without;
+    const line = `${name}: no trace context is written into its requests under TLS`;
+    if (missing !== undefined) {
+      this.#log.info(`${line}: ${missing}`);
+      return without;
+    }
+    try {
+      if (sites.length > 0) await this.#tracing.kernel.load([INJECTOR]);
+      return plan;
+    } catch (error) {
+      this.#log.warn(`${line}: ${messageOf(error)}`);
+      return without;
+    }
+  }
+
+  #attachParkable(
     plan: Plan,
     path: string,
     places: Places,
     others: readonly ProbeLink[],
-  ): Record<Side, readonly ProbeLink[]> {
-    const links: Record<Side, readonly ProbeLink[]> = { server: [], client: [] };
+  ): Record<Parkable, readonly ProbeLink[]> {
+    const links = eachParkable((): readonly ProbeLink[] => []);
     try {
-      for (const side of SIDES) links[side] = this.#attachProbes(TLS_PROGRAMS[side], plan, path, places);
+      for (const what of PARKABLE)
+        links[what] = this.#attachProbes(PARKABLE_PROGRAMS[what], plan, path, places);
       return links;
     } catch (error) {
-      detach([...others, ...links.server]);
+      detach([...others, ...Object.values(links).flat()]);
       throw error;
     }
   }
@@ -292,7 +345,7 @@ export class Programs implements Disposable {
     const links: ProbeLink[] = [];
     try {
       for (const program of programs) {
-        const sites = plan.probes.filter((probe) => probe.program === program);
+        const sites = sitesOf(plan, program);
         if (sites.length === 0) continue;
         const uprobes = sites.map((site) => ({
           offset: site.fileOffset,
@@ -312,7 +365,15 @@ function detach(links: readonly ProbeLink[]): void {
   for (const { link } of links) link[Symbol.dispose]();
 }
 
-const allLinks = ({ links, tlsLinks }: Attached) => [...links, ...SIDES.flatMap((side) => tlsLinks[side])];
+const allSites = ({ probes, injection }: Plan) => [...probes, ...injection.sites];
+
+const sitesOf = (plan: Plan, name: ProgramName) => allSites(plan).filter(({ program }) => program === name);
+
+const allLinks = ({ links, parkableLinks }: Attached) => [...links, ...Object.values(parkableLinks).flat()];
+
+function eachParkable<T>(of: (what: Parkable) => T): Record<Parkable, T> {
+  return { server: of('server'), client: of('client'), blocking: of('blocking') };
+}
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
 

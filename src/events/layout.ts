@@ -24,7 +24,7 @@ export const EVENT_KIND = {
   CLOSED: 5,
   EXEC: 6,
   EXIT: 7,
-  TLS: 9,
+  NEEDED: 9,
   PANIC: 8,
   CALL: 10,
   CLIENT_REQUEST: 11,
@@ -57,6 +57,7 @@ export const EVENT_FLAG = {
   CUT: 128,
   CHANNEL: 256,
   OWN_CONTEXT: 512,
+  BLOCKING: 1024,
 } as const;
 
 /** enum orphan */
@@ -108,7 +109,11 @@ export const COUNTER = {
   INJECT_FRAME: 28,
   INJECT_STREAM: 29,
   INJECT_STEP: 30,
-  MAX: 31,
+  INJECTED_TLS: 31,
+  INJECT_ROOM: 32,
+  INJECT_WRITE: 33,
+  INJECT_TLS_STREAM: 34,
+  MAX: 35,
 } as const;
 
 /** enum call_scheme */
@@ -175,6 +180,7 @@ export const TARGET_FLAG = {
   STREAMS: 16384,
   CLIENT_STREAMS: 32768,
   INJECT: 65536,
+  INJECT_TLS: 131072,
 } as const;
 
 /** enum sampler */
@@ -333,7 +339,7 @@ export const eventCheck = {
 
 /** struct target */
 export const target = {
-  size: 48,
+  size: 52,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -342,10 +348,11 @@ export const target = {
   tls: 20, // __u32
   clientPlaintext: 24, // __u32
   clientTls: 28, // __u32
-  slotSite: 32, // __u32
-  calls: 36, // __u32
-  links: 40, // __u32
-  unlinked: 44, // __u32
+  executed: 32, // __u32
+  slotSite: 36, // __u32
+  calls: 40, // __u32
+  links: 44, // __u32
+  unlinked: 48, // __u32
 } as const;
 
 /** struct site_check */
@@ -417,6 +424,8 @@ export const binaryLayout = {
   streamsInner: 84, // __u16
   innerStore: 86, // __u16
   goAwayLastId: 88, // __u16
-  unused: 90, // __u16[3]
+  vecPointer: 90, // __u16
+  vecLength: 92, // __u16
+  vecCapacity: 94, // __u16
   standardHeaders: 96, // __u64[2]
 } as const;

@@ -81,3 +81,24 @@ test("calls go with their connection's hook, and what reads their responses too"
   const drop = withoutSite(plan, siteOf(plan, 'hyper.client.drop'), 'why');
   assert.equal(sourceOf(drop, 'http.client.call'), 'library');
 });
+
+test('where trace context is written under TLS goes by itself, and with what it needs', () => {
+  const plan = planNamed('client11');
+  const call = siteOf(plan, 'hyper.client.call');
+  const written = { ...call, hook: 'hyper.client.encoded', program: 'hyper_client_encoded' } as const;
+  const used: Plan = {
+    ...plan,
+    sources: plan.sources.map((one) =>
+      one.datum === 'http.client.tls' ? { ...one, source: 'library' } : one,
+    ),
+    injection: { sites: [written] },
+  };
+  const without = withoutSite(used, written, 'why');
+  assert.deepEqual(
+    [without.injection.sites, without.probes, without.sources],
+    [[], used.probes, used.sources],
+  );
+  assert.match(without.injection.missing ?? '', /switched off: why/);
+  assert.deepEqual(withoutSite(used, call, 'why').injection.sites, []);
+  assert.deepEqual(withoutSite(used, TASK_SLOT, 'why').injection, used.injection);
+});

@@ -1,4 +1,4 @@
-import type { Datum, Plan, ProbeSite, SourceChoice } from './plan.ts';
+import type { Datum, Injection, Plan, ProbeSite, SourceChoice } from './plan.ts';
 
 /** The hook that the running task's place counts as: no probe, read by many. */
 export const TASK_SLOT = 'tokio.task_slot';
@@ -20,6 +20,9 @@ const NEEDS: Readonly<Record<Datum, readonly string[]>> = {
   'tokio.spawn': [INDEPENDENT, TASK_SLOT],
   panic: ['std.rust_panic'],
 };
+
+/** Written into requests of known calls only. */
+const INJECTION = 'hyper.client.encoded';
 
 const STREAMS: readonly Datum[] = ['http2.server', 'http2.client'];
 const SERVER: readonly Datum[] = ['http.server.plaintext', 'http.server.tls'];
@@ -55,6 +58,7 @@ export function withoutSite(plan: Plan, site: ProbeSite | typeof TASK_SLOT, why:
     ...plan,
     sources,
     probes,
+    injection: injectionWithout(plan.injection, hook, sources, reason),
     taskSlot: hook === TASK_SLOT ? undefined : plan.taskSlot,
     routeTable: probes.some(({ hook: one }) => one === 'axum.set_matched_path') ? plan.routeTable : undefined,
     missing: [...plan.missing, { hook, reason }],
@@ -65,6 +69,18 @@ function withoutHook(choice: SourceChoice, hook: string, reason: string): Source
   if (choice.source === 'none' || choice.source === 'socket' || !NEEDS[choice.datum].includes(hook))
     return choice;
   return { datum: choice.datum, source: 'none', reason: `${hook}: ${reason}` };
+}
+
+function injectionWithout(
+  injection: Injection,
+  hook: string,
+  sources: readonly SourceChoice[],
+  reason: string,
+): Injection {
+  if (injection.sites.length === 0) return injection;
+  if (hook === INJECTION) return { sites: [], missing: reason };
+  const spans = sources.find(({ datum }) => datum === 'http.client.tls');
+  return spans?.source === 'library' ? injection : { sites: [], missing: spans?.reason ?? reason };
 }
 
 function isRead({ hook }: ProbeSite, sources: readonly SourceChoice[]): boolean {
