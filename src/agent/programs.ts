@@ -39,7 +39,7 @@ interface Attached extends Program {
 
 /** hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. */
 const TLS_PROGRAMS: Readonly<Record<Side, readonly ProgramName[]>> = {
-  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode'],
+  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode', 'hyper_server_write_head'],
   client: ['hyper_client_parse', 'hyper_client_parse_at'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>

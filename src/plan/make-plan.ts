@@ -117,6 +117,11 @@ const INLINED_PARSE: InlinedHook = {
   inside: 'hyper_server_parse_at',
 };
 
+const INLINED_ENCODE: InlinedHook = {
+  hook: 'hyper.server.encode',
+  query: 'hyper.server.encode',
+  program: 'hyper_server_write_head',
+};
 const INLINED_ROUTE: InlinedHook = {
   hook: 'axum.set_matched_path',
   query: 'axum.set_matched_path',
@@ -134,7 +139,7 @@ function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
   };
   return {
     parse: alsoInlined(sitesOf('hyper.server.parse'), INLINED_PARSE, facts, readCode),
-    encode: sitesOf('hyper.server.encode'),
+    encode: alsoInlined(sitesOf('hyper.server.encode'), INLINED_ENCODE, facts, readCode),
     route: alsoInlined(sitesOf('axum.set_matched_path'), INLINED_ROUTE, facts, readCode),
     panic: sitesOf('std.rust_panic'),
     layout: hyperLayout(facts),
