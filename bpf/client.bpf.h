@@ -357,6 +357,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     return;
   }
   copy = *call;
+  copy.output = written ? 0 : ctx->dx;
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
     not_followed(target, &key);
@@ -591,11 +592,21 @@ static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *
   return !bpf_probe_read_user(&key->pointer, 8, (void *)(register_of(ctx) + offset_of(ctx)));
 }
 
+// From now on the process needs the probe on `execute`: what is handed over stays with the client's thread until then.
+static __always_inline void notice_blocking(void) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u8 yes = 1;
+  if (bpf_map_lookup_elem(&blockers, &tgid)) return;
+  if (bpf_map_update_elem(&blockers, &tgid, &yes, BPF_ANY)) count(COUNTER_MAP_FULL);
+  emit_process(EVENT_NEEDED, 0, FLAG_BLOCKING);
+}
+
 static __always_inline void blocking_call(struct pt_regs *ctx) {
   __u64 process;
   __u8 orphan;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
+  notice_blocking();
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   struct context *parent = current_context(process, current_task_id(target), &orphan);
@@ -613,6 +624,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
+  target->executed++;
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);

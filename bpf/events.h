@@ -10,7 +10,7 @@ enum event_kind {
   EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_response
   EVENT_EXEC = 6,       // a process started a new program: struct event_process
   EVENT_EXIT = 7,       // a traced process ends: struct event_process
-  EVENT_TLS = 9,        // a client begins TLS with a process whose TLS probes are parked: struct event_process
+  EVENT_NEEDED = 9,     // probes that may be parked are needed: TLS begins, or a blocking call: struct event_process
   EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
   EVENT_CALL = 10,      // a request is handed to a client library: struct event_call + data
   EVENT_CLIENT_REQUEST = 11,  // a request head is written: struct event_request + data
@@ -32,12 +32,13 @@ enum event_flag {
   FLAG_TLS = 1 << 1,        // the connection's bytes are TLS records
   FLAG_EXITING = 1 << 2,    // closed because the process ends
   FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
-  FLAG_CLIENT = 1 << 4,     // EVENT_TLS: the process begins TLS as a client
+  FLAG_CLIENT = 1 << 4,     // EVENT_NEEDED: the process begins TLS as a client
   FLAG_RESEND = 1 << 5,     // EVENT_CLIENT_REQUEST: the call was written before, on a connection that failed
   FLAG_LOCAL = 1 << 6,      // EVENT_STREAM_RESET, EVENT_STREAMS_CLOSED: not the peer's doing
   FLAG_CUT = 1 << 7,        // EVENT_STREAM_*: headers were left out for want of room
   FLAG_CHANNEL = 1 << 8,    // EVENT_CALL: to a gRPC channel, which adds scheme and authority later
   FLAG_OWN_CONTEXT = 1 << 9, // a client's request came with a traceparent of another trace, which it takes part in
+  FLAG_BLOCKING = 1 << 10,  // EVENT_NEEDED: a blocking client makes a call, the first of the process
 };
 
 // Why a client request has no parent.
@@ -82,6 +83,10 @@ enum counter {
   COUNTER_INJECT_FRAME,      // HTTP/2: frames that are padded, have a priority, go on in another or are full
   COUNTER_INJECT_STREAM,     // … streams that are not known, or could be another connection's
   COUNTER_INJECT_STEP,       // … connections whose frames are no longer followed
+  COUNTER_INJECTED_TLS,      // requests under TLS that were given a traceparent
+  COUNTER_INJECT_ROOM,       // … given none: no spare capacity behind the head
+  COUNTER_INJECT_WRITE,      // … memory of the process that could not be read or written
+  COUNTER_INJECT_TLS_STREAM, // … HTTP/2 under TLS, into which nothing is written
   COUNTER_MAX,
 };
 
@@ -251,6 +256,7 @@ enum target_flag {
   TARGET_STREAMS = 1 << 14,          // h2 is probed for requests that it receives
   TARGET_CLIENT_STREAMS = 1 << 15,   // … and for those that it sends
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
+  TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
 };
 
 struct target {
@@ -263,8 +269,9 @@ struct target {
   __u32 tls;       // connections on which a client began TLS
   __u32 client_plaintext; // the same for requests and connections of its own clients
   __u32 client_tls;
+  __u32 executed; // requests that reqwest's asynchronous client was given
 };
-_Static_assert(sizeof(struct target) == 32, "ABI");
+_Static_assert(sizeof(struct target) == 36, "ABI");
 
 struct file_key {
   __u64 device; // as in the kernel: major << 20 | minor
@@ -324,7 +331,10 @@ struct binary_layout {
   __u16 streams_inner;   // pointer of the lock
   __u16 inner_store;     // from the lock to the store
   __u16 go_away_last_id;
-  __u16 unused[3];
+  // std's Vec
+  __u16 vec_pointer;
+  __u16 vec_length;
+  __u16 vec_capacity;
   __u64 standard_headers[2]; // by number: which are wanted
 };
 _Static_assert(sizeof(struct binary_layout) == 112, "ABI");

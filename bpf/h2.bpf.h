@@ -495,6 +495,12 @@ static __always_inline void send_request(struct pt_regs *ctx) {
   else t->sends = path;
 }
 
+// Its scheme is "https", whose text is in the frame.
+static __always_inline int is_https(struct scratch *s, const struct binary_layout *l) {
+  __u16 scheme = l->frame_scheme;
+  return scheme && frame_word(s, scheme + l->frame_text_present) && frame_word(s, scheme + 8) == 5;
+}
+
 static __always_inline void send_headers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, STREAMS, &h)) return;
@@ -505,6 +511,7 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
     if (h.target->flags & TARGET_CLIENT_STREAMS) {
       sent_request(s, h.l, h.key.process);
       if (h.target->flags & TARGET_INJECT) announce_stream(s, &h.key);
+      if (h.target->flags & TARGET_INJECT_TLS && is_https(s, h.l)) count(COUNTER_INJECT_TLS_STREAM);
     }
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_STREAMS) {
     if (h.target->flags & TARGET_ROUTES) put_routes(s, &h.key, e->header.task);

@@ -240,6 +240,7 @@ struct client_call {
   __u8 pending; // enum pending
   __u32 sharers; // calls that wait under the same pointer since `since`: beyond 1 nobody knows which is which
   __u64 since;
+  __u64 output; // in `drivers`: the encoder's buffer, a Vec, until it returns
 };
 
 #define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed
@@ -353,7 +354,8 @@ MAP(socket_stores, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u64);
 MAP(trace_states, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, struct trace_state);
 // As in `tasks`, of tasks that handle one stream each: nothing tells when such a task ends.
 MAP(stream_tasks, BPF_MAP_TYPE_LRU_HASH, 1024, struct task_key, struct task_connection);
-// Blocking clients: contexts by the pointer of the URL's text.
+// Blocking clients: processes that have used one, and contexts by the pointer of the URL's text.
+MAP(blockers, BPF_MAP_TYPE_HASH, 4096, __u32, __u8);
 MAP(handoffs, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, struct context);
 // Sockets on which trace context is written, by cookie.
 MAP(injected_sockets, BPF_MAP_TYPE_SOCKHASH, 65536, __u64, __u64);
@@ -372,6 +374,7 @@ const volatile __u32 extract_b3 = 0; // EXTRACT_B3_…
 const volatile __u32 capture_response_heads = 0;
 const volatile __u32 capture_client_heads = 0;
 const volatile __u32 has_preempt_guard = 0;
+const volatile __u32 messages_see_threads = 0; // sk_msg may use the storage of threads
 const volatile __u32 scratch_slots = 64;
 
 __u64 next_connection = 1;

@@ -70,18 +70,19 @@ for (const options of MIXED) {
   });
 }
 
-for (const program of PROGRAMS) {
-  for (const tls of [false, true]) {
-    test(`${program}${tls ? ', TLS' : ''}, without symbols: mixed calls, and calls that end badly`, async (t) => {
-      using session = await GrpcSession.start({
-        program,
-        tls,
-        profile: 'release-stripped',
-        traceDownstream: true,
-      });
-      await compareRuns(t, session, [{ kinds: QUICK, count: 3_000 }, ...BAD_ENDS]);
-    });
-  }
+const STRIPPED: readonly GrpcOptions[] = [
+  ...PROGRAMS.flatMap((program) =>
+    [false, true].map((tls) => ({ program, tls, profile: 'release-stripped' as const })),
+  ),
+  ...(['grpc14', 'grpc10'] as const).map((program) => ({ program, profile: 'opt-s-stripped' as const })),
+];
+
+for (const options of STRIPPED) {
+  const { program, tls, profile } = options;
+  test(`${program}${tls ? ', TLS' : ''}, ${profile}: mixed calls, and calls that end badly`, async (t) => {
+    using session = await GrpcSession.start({ ...options, traceDownstream: true });
+    await compareRuns(t, session, [{ kinds: QUICK, count: 3_000 }, ...BAD_ENDS]);
+  });
 }
 
 /** A handler that panics ends such a program; of calls that reach no connection only symbols tell when they end. */

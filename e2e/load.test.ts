@@ -51,3 +51,9 @@ for (const program of ['axum08', 'axum06'] as const)
       using session = await Session.start({ program, tls, profile: 'fat-lto-stripped' });
       await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS, without: PANICS }));
     });
+
+for (const program of ['axum08', 'axum06'] as const)
+  test(`${program} built for size, without symbols: one right span a request`, async () => {
+    using session = await Session.start({ program, profile: 'opt-s-stripped' });
+    await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
+  });

@@ -9,6 +9,7 @@ import {
   TARGET_FLAG,
   target,
 } from '../events/layout.ts';
+import { vecMembers } from '../plan/injection-sites.ts';
 import type { Datum, Plan, ProbeSite, ProgramName, StreamLayout, Tier } from '../plan/plan.ts';
 import type { KernelFileKey } from '../process/file-key.ts';
 
@@ -27,22 +28,22 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
       (config.propagators.includes('b3') ? 1 : 0) | (config.propagators.includes('b3multi') ? 2 : 0),
     capture_response_heads: serverResponse.length > 0 ? 1 : 0,
     capture_client_heads: clientRequest.length + clientResponse.length > 0 ? 1 : 0,
-    has_preempt_guard: 1, // a kernel without it loads the call as `r0 = 0`
     scratch_slots: scratchSlots,
   };
 }
 
-/** Requests that a process answers, and those that it makes. */
-export const SIDES = ['server', 'client'] as const;
-export type Side = (typeof SIDES)[number];
+/** Probes that are detached while nothing needs them: those of TLS servers and clients, and of blocking clients. */
+export const PARKABLE = ['server', 'client', 'blocking'] as const;
+export type Parkable = (typeof PARKABLE)[number];
 
-/** What the kernel can and the user wants, and the sides whose TLS probes are detached until TLS begins. */
+/** What the kernel can and the user wants, and which probes are detached until they are needed. */
 export interface TargetChoice {
   readonly tier: Tier;
   readonly socketTier: boolean;
-  /** Trace context is written into plaintext requests. */
+  /** Trace context is written into plaintext requests; under TLS. */
   readonly inject: boolean;
-  readonly parked: Readonly<Record<Side, boolean>>;
+  readonly injectTls: boolean;
+  readonly parked: Readonly<Record<Parkable, boolean>>;
 }
 
 /** `struct target`: what the kernel side does for a process of this plan. */
@@ -93,7 +94,7 @@ const followsResponses = (plan: Plan) =>
     : has(plan, 'hyper_client_encode', 'hyper_client_parse');
 
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
-function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetChoice): number {
+function clientFlags(plan: Plan, { tier, socketTier, inject, injectTls, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
   const calls = linksCalls(plan) || has(plan, 'tonic_call');
   const library = followsResponses(plan);
@@ -105,6 +106,7 @@ function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetCho
   if (flags !== 0) flags |= TARGET_FLAG.CONTEXTS;
   if (sockets && writersAreCallers(plan)) flags |= TARGET_FLAG.WRITER_CONTEXT;
   if (sockets && inject) flags |= TARGET_FLAG.INJECT;
+  if (injectTls) flags |= TARGET_FLAG.INJECT_TLS;
   return flags;
 }
 
@@ -172,6 +174,8 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
     put(binaryLayout.requestEntries, clientLayout.requestEntries);
     put(binaryLayout.requestEntriesLength, clientLayout.requestEntriesLength);
     put(binaryLayout.requestEntriesCapacity, clientLayout.requestEntriesCapacity);
+    const vec = vecMembers(clientLayout);
+    for (const name of VEC_MEMBERS) put(binaryLayout[name], vec?.[name] ?? 0);
   }
   if (streamLayout) {
     for (const name of STREAM_MEMBERS) put(binaryLayout[name], streamLayout[name]);
@@ -180,6 +184,8 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
   }
   return value;
 }
+
+const VEC_MEMBERS = ['vecPointer', 'vecLength', 'vecCapacity'] as const;
 
 const STREAM_MEMBERS = [
   'entrySize',
@@ -226,18 +232,22 @@ export function encodeU32(value: number): Buffer {
   return bytes;
 }
 
-/** What a process's sockets have carried for one side since its target was written. */
-export interface Carried {
-  readonly plaintext: number;
-  readonly tls: number;
+/**
+ * What a process has done since its target was written without need of parkable probes, and in need of them: requests
+ * and connections. Whether it has made blocking calls, the map `blockers` says.
+ */
+export interface Use {
+  readonly without: number;
+  readonly needing: number;
 }
 
-export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>> {
+export function decodeUse(value: Uint8Array): Readonly<Record<Parkable, Use>> {
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
   const at = (offset: number) => view.getUint32(offset, true);
   return {
-    server: { plaintext: at(target.plaintext), tls: at(target.tls) },
-    client: { plaintext: at(target.clientPlaintext), tls: at(target.clientTls) },
+    server: { without: at(target.plaintext), needing: at(target.tls) },
+    client: { without: at(target.clientPlaintext), needing: at(target.clientTls) },
+    blocking: { without: at(target.executed), needing: 0 },
   };
 }
 

@@ -17,7 +17,7 @@ export const EVENT_KIND = {
   CLOSED: 5,
   EXEC: 6,
   EXIT: 7,
-  TLS: 9,
+  NEEDED: 9,
   PANIC: 8,
   CALL: 10,
   CLIENT_REQUEST: 11,
@@ -49,6 +49,7 @@ export const EVENT_FLAG = {
   CUT: 128,
   CHANNEL: 256,
   OWN_CONTEXT: 512,
+  BLOCKING: 1024,
 } as const;
 
 /** enum orphan */
@@ -99,7 +100,11 @@ export const COUNTER = {
   INJECT_FRAME: 27,
   INJECT_STREAM: 28,
   INJECT_STEP: 29,
-  MAX: 30,
+  INJECTED_TLS: 30,
+  INJECT_ROOM: 31,
+  INJECT_WRITE: 32,
+  INJECT_TLS_STREAM: 33,
+  MAX: 34,
 } as const;
 
 /** enum call_scheme */
@@ -147,6 +152,7 @@ export const TARGET_FLAG = {
   STREAMS: 16384,
   CLIENT_STREAMS: 32768,
   INJECT: 65536,
+  INJECT_TLS: 131072,
 } as const;
 
 /** enum sampler */
@@ -290,7 +296,7 @@ export const eventProcess = {
 
 /** struct target */
 export const target = {
-  size: 32,
+  size: 36,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -299,6 +305,7 @@ export const target = {
   tls: 20, // __u32
   clientPlaintext: 24, // __u32
   clientTls: 28, // __u32
+  executed: 32, // __u32
 } as const;
 
 /** struct file_key */
@@ -356,6 +363,8 @@ export const binaryLayout = {
   streamsInner: 84, // __u16
   innerStore: 86, // __u16
   goAwayLastId: 88, // __u16
-  unused: 90, // __u16[3]
+  vecPointer: 90, // __u16
+  vecLength: 92, // __u16
+  vecCapacity: 94, // __u16
   standardHeaders: 96, // __u64[2]
 } as const;

@@ -181,6 +181,12 @@ function errorSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
       .flatMap((user) => loadsIn(user, vtable.svma, readCode, hook)),
   );
   if (probes.length > 0) return { probes, missing: [] };
+  const called = inlinedSites(
+    { hook, query: 'reqwest.poll', program: 'reqwest_error', inside: 'reqwest_error' },
+    facts,
+    readCode,
+  );
+  if (called.probes.length > 0) return called;
   return { probes, missing: [{ hook, reason: "no code that makes reqwest's time-out error was found" }] };
 }
 

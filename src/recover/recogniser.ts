@@ -46,6 +46,8 @@ export interface ThreadWord {
   readonly offset: number;
   /** Thread-local bytes that the same functions look at, sorted. */
   readonly bytes: readonly number[];
+  /** Where the variable around it begins, as functions say that tell its address: sorted, one if they agree. */
+  readonly starts: readonly number[];
 }
 
 export type WordRecognition = { readonly found: readonly ThreadWord[] } | { readonly reason: string };

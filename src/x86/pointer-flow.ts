@@ -288,7 +288,7 @@ function resultOf(
   const { Code: Opcode, OpKind } = iced();
   const { code, op0Register } = current;
   if (code === Opcode.Lea_r64_m) return memory && [op0Register, memory];
-  if (code !== Opcode.Mov_r64_rm64 && code !== Opcode.Mov_rm64_r64) return undefined;
+  if (code !== Opcode.Mov_r64_rm64 && code !== Opcode.Mov_rm64_r64) return sumOf(current, state);
   if (current.op0Kind !== OpKind.Register) return undefined;
   if (current.op1Kind === OpKind.Register) {
     const copied = state.get(current.op1Register);
@@ -296,6 +296,16 @@ function resultOf(
   }
   const kept = memory?.base === 'frame' ? slots.get(memory.displacement) : undefined;
   return kept && [op0Register, kept];
+}
+
+/** `add r, imm`. */
+function sumOf(current: IcedInstruction, state: State): readonly [number, Place] | undefined {
+  const { Code: Opcode, OpKind } = iced();
+  const { code, op0Register } = current;
+  const before = state.get(op0Register);
+  if (!before || (code !== Opcode.Add_rm64_imm8 && code !== Opcode.Add_rm64_imm32)) return undefined;
+  if (current.op0Kind !== OpKind.Register) return undefined;
+  return [op0Register, moved(before, Number(BigInt.asIntN(64, current.immediate(1))))];
 }
 
 function storedValue(current: IcedInstruction, state: State): Place | undefined {

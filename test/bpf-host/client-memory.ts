@@ -25,6 +25,9 @@ const LAYOUT: Partial<Record<Member, number>> = {
   requestEntries: 0x20,
   requestEntriesLength: 0x28,
   requestEntriesCapacity: 0x18,
+  vecPointer: 8,
+  vecLength: 16,
+  vecCapacity: 0,
 };
 
 /** Of sites' cookies, bytes. */
@@ -186,15 +189,15 @@ export const writeHead = (id: number, options: CallOptions = {}, connection = 1)
   probe('hyper_client_write_head', { rdi: connectionKey(connection), rsi: place(id, 5) }),
 ];
 
-/** hyper's connection encodes the head. */
-export function encode(id: number, options: CallOptions = {}, connection = 1): string[] {
+/** hyper's connection encodes the head, into the Vec at `output`. */
+export function encode(id: number, options: CallOptions = {}, connection = 1, output = 0n): string[] {
   const head = headMemory(id, options);
   const message = structure(0x40, [
     ...[[at('clientEncodeHead'), place(id, 5)] as const],
     [at('clientEncodeReqMethod'), connectionKey(connection)],
   ]);
   const list = [memory(place(id, 5), head), memory(place(id, 4), message)];
-  return [...list, probe('hyper_client_encode', { rsi: place(id, 4) })];
+  return [...list, probe('hyper_client_encode', { rsi: place(id, 4), rdx: output })];
 }
 
 /** hyper's connection looks at what it has read. `context`: the register that is not rdx. */

@@ -12,7 +12,7 @@ const EXTENSIONS = { all: [0], needed: [0] };
 
 /**
  * `set_matched_path_for_request` has no panic location. It alone looks for the end of a nested router's template and takes
- * a map and extensions; what has it inside takes a request, and has panic locations of axum's router.
+ * a map and extensions; what has it inside takes a request, and has panic locations of axum's router, or calls what has.
  */
 export const matchedPath: Recogniser = (program) => {
   const users = NEST_TAILS.flatMap((text) =>
@@ -83,6 +83,6 @@ function isMatchedPath(program: Program, one: CodeFunction): boolean {
     !behind.has('rdi') &&
     looksAt(program, one, 'rsi', ROUTES) &&
     looksAt(program, one, 'rdx', EXTENSIONS) &&
-    program.callers(one).some((at) => ofAxum(at.function))
+    program.callers(one).some((at) => [at.function, ...program.callees(at.function)].some(ofAxum))
   );
 }

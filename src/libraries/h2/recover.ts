@@ -71,7 +71,9 @@ export const recogniseMethod =
     }
     const pure = hosts.filter(({ lines }) => lines.every((line) => isInside(line, method)));
     if (pure.length === 0) return { reason: `${own} is inlined into another function` };
-    const found = pure.filter(({ one }) => hasArguments(program, one, method));
+    const found = pure.flatMap((host) =>
+      hasArguments(program, host.one, method) ? [host] : throughHandle(program, host, method),
+    );
     if (found.length === 0)
       return { reason: `${own} is inlined into another function, or its arguments are elsewhere` };
     return { found: found.map(({ one, lines }) => recovered(one, lines, method)) };
@@ -105,6 +107,20 @@ function isInside(line: Line, method: StreamMethod): boolean {
   if (source === undefined || !HELPERS.test(source.crate)) return false;
   if (source.crate !== 'h2' || isOwn(line, method)) return true;
   return method.inside.test(`${source.file} ${line.name ?? ''}`);
+}
+
+/**
+ * `DynStreams::recv_eof`, which locks and calls `Inner::recv_eof`, where that is a function of its own: the only one that
+ * calls it, without lines, with the handle as its argument. Of `Streams`, which has the same places, the first word
+ * points to the lock's Arc: its lock lies behind two counters.
+ */
+function throughHandle(program: Program, { one, lines }: Host, method: StreamMethod): readonly Host[] {
+  const [register] = Object.entries(method.arguments).find(([, shape]) => shape === 'handle') ?? [];
+  const callers = new Map(program.callers(one).map((at) => [at.function.svma, at.function]));
+  const [outer] = callers.values();
+  if (!register || !outer || callers.size > 1 || linesIn(program, outer).length > 0) return [];
+  const isLock = program.behindFirstWord(outer, register as ArgumentName).has(0);
+  return isLock && hasArguments(program, outer, method) ? [{ one: outer, lines }] : [];
 }
 
 function hasArguments(program: Program, one: CodeFunction, { arguments: wanted }: StreamMethod): boolean {

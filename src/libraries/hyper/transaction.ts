@@ -1,4 +1,4 @@
-import type { CodeFunction, Program } from '../../recover/program.ts';
+import type { ArgumentRegister, CodeFunction, Program } from '../../recover/program.ts';
 import type { RecoveredFunction } from '../../recover/recogniser.ts';
 import { type NamedUse, namesIn } from '../../recover/spans.ts';
 
@@ -32,7 +32,7 @@ export interface Transaction {
   /** Other functions of the file that may be inlined into it. */
   readonly parts: RegExp;
   /** Arguments that it takes for pointers. */
-  readonly pointers: readonly string[];
+  readonly pointers: readonly ArgumentRegister[];
 }
 
 export const transaction = (side: Side, method: Method): Transaction => ({
@@ -81,12 +81,18 @@ export function ownFunction(
 ): RecoveredFunction | undefined {
   const { name, own, pointers } = wanted;
   if (!named.every((line) => isOwnLine(line, wanted))) return undefined;
-  const use = program.argumentUse(one);
-  if (pointers.some((pointer) => !use.has(pointer))) return undefined;
+  if (!pointers.every((pointer) => isPointer(program, one, pointer))) return undefined;
   const lines = [...new Set(named.filter((each) => each.name === own).map((each) => each.use.location.line))];
   const version = named.find((each) => each.name === own);
   const exact = version?.use.location.source?.version === version?.linesOf;
   const lineText = `panic location${lines.length > 1 ? 's' : ''} at line ${lines.sort((a, b) => a - b).join(', ')} of role.rs`;
   const evidence = `${lineText}${exact ? '' : ` (lines of hyper ${version?.linesOf})`}, pointers in ${pointers.join(' and ')}`;
   return { name, svma: one.svma, size: one.size, evidence };
+}
+
+/** It looks behind the argument, or what it hands it to does: code built for size leaves a Vec to its methods. */
+function isPointer(program: Program, one: CodeFunction, register: ArgumentRegister): boolean {
+  if (program.argumentUse(one).has(register)) return true;
+  const passed = program.argumentsPassed(one).filter(({ argument }) => argument === register);
+  return passed.some(({ callee, as }) => program.argumentUse(callee).has(as));
 }
