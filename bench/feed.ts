@@ -64,7 +64,7 @@ async function feed(output: Export, count: number): Promise<FeedResult> {
     exec: unexpected,
     exit: unexpected,
     panic: unexpected,
-    tls: unexpected,
+    needed: unexpected,
     call: unexpected,
     clientRequest: unexpected,
     clientResponse: unexpected,

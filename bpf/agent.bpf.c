@@ -6,6 +6,7 @@
 #include "maps.h"
 #include "b3.h"
 #include "task.h"
+#include "cookie.h"
 #include "emit.h"
 #include "traceparent.h"
 #include "tracestate.h"

@@ -126,7 +126,7 @@ static __always_inline int works_for_grpc(const struct task_key *key) {
   return thread && thread->accepts.known && thread->accepts.grpc && thread->accepting == key->task;
 }
 
-static __always_inline int axum_route(struct pt_regs *ctx) {
+static __always_inline int axum_route(struct pt_regs *ctx, __u32 id, __u64 map) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_ROUTES)) return 0;
@@ -140,8 +140,8 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
     return 0;
   }
   t->lookup.layout = *layout;
-  t->lookup.id = ctx->di;
-  if (find_template(&t->lookup, ctx->si)) {
+  t->lookup.id = id;
+  if (find_template(&t->lookup, map)) {
     add_route(t, t->lookup.text, t->lookup.found);
   } else {
     forget_routes(&t->routes);
@@ -152,7 +152,17 @@ static __always_inline int axum_route(struct pt_regs *ctx) {
 SEC("uprobe.multi")
 int axum_set_matched_path(struct pt_regs *ctx) {
   guard_begin();
-  axum_route(ctx);
+  axum_route(ctx, ctx->di, ctx->si);
+  guard_end();
+  return 0;
+}
+
+// Inside another function, where the number is hashed: the cookie tells where number and map are.
+SEC("uprobe.multi")
+int axum_set_matched_path_at(struct pt_regs *ctx) {
+  guard_begin();
+  __u64 registers = bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT;
+  axum_route(ctx, register_value(ctx, registers & 15), register_value(ctx, registers >> 4 & 15) - (__s16)offset_of(ctx));
   guard_end();
   return 0;
 }

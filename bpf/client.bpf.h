@@ -1,45 +1,6 @@
 // The caller's side of hyper's clients, the connections they write to, and what tasks inherit.
 #pragma once
 
-static __always_inline __u32 offset_of(struct pt_regs *ctx) {
-  return bpf_get_attach_cookie(ctx) >> COOKIE_OFFSET_SHIFT & 0xffff;
-}
-
-// By number in x86 encodings. Each load stays by itself: one through a computed pointer is refused.
-#define REGISTER(number, member)                                                                           \
-  case number:                                                                                             \
-    value = ctx->member;                                                                                   \
-    asm volatile("" : "+r"(value));                                                                        \
-    return value
-
-static __always_inline __u64 register_value(const struct pt_regs *ctx, __u32 number) {
-  __u64 value;
-  switch (number) {
-    REGISTER(0, ax);
-    REGISTER(1, cx);
-    REGISTER(2, dx);
-    REGISTER(3, bx);
-    REGISTER(4, sp);
-    REGISTER(5, bp);
-    REGISTER(6, si);
-    REGISTER(7, di);
-    REGISTER(8, r8);
-    REGISTER(9, r9);
-    REGISTER(10, r10);
-    REGISTER(11, r11);
-    REGISTER(12, r12);
-    REGISTER(13, r13);
-    REGISTER(14, r14);
-    REGISTER(15, r15);
-  default:
-    return 0;
-  }
-}
-
-static __always_inline __u64 register_of(struct pt_regs *ctx) {
-  return register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT);
-}
-
 // ---- tasks ----
 
 // The task that handles the HTTP/2 stream which this one has just accepted.
@@ -369,7 +330,7 @@ static __always_inline void not_followed(const struct target *target, const stru
   if (l) l->open = 0;
 }
 
-// `written`: what calls the encoder, which is inlined there. It is given the head itself, and nothing names its connection.
+// `written`: what calls the encoder, which is inlined there. It is given the head itself, and the connection.
 static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   __u64 process;
   struct target *target = current_target(&process);
@@ -378,6 +339,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   if (!l) return;
   struct library_key key = {.process = process};
   __u64 head = ctx->si, entries = 0, path = 0;
+  if (written) key.pointer = ctx->di;
   if ((!written &&
        read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer)) ||
       bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
@@ -410,7 +372,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     leave_pending(process, task, &copy, late ? PENDING_SHARED : PENDING_UNKNOWN);
     return;
   }
-  int library = !written && target->flags & TARGET_CLIENT_LIBRARY &&
+  int library = target->flags & TARGET_CLIENT_LIBRARY &&
                 (copy.scheme == SCHEME_HTTPS || target->flags & TARGET_CLIENT_LIBRARY_PLAINTEXT);
   if (library) {
     library_client_request(&key, &copy, task);
@@ -440,18 +402,21 @@ static __always_inline void library_client_response(struct client_connection *l,
   submit_client_response(e, client_data_size(f->s));
 }
 
-static __always_inline void client_parse(struct pt_regs *ctx) {
+// `inside`: as in hyper_parse.
+static __always_inline void client_parse(struct pt_regs *ctx, int inside) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CLIENT_LIBRARY)) return;
   struct binary_layout *layout = layout_of(ctx);
   if (!layout) return;
   struct library_key key = {.process = process};
-  if (bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->client_parse_req_method))) return;
+  __u64 buffer = ctx->si;
+  if (inside) key.pointer = buffer - (__s16)offset_of(ctx);
+  else if (!parse_arguments(ctx, layout, layout->client_parse_req_method, &buffer, &key.pointer)) return;
   struct client_connection *l = bpf_map_lookup_elem(&client_connections, &key);
   if (!l || !l->open) return;
   __u64 pointer = 0, size = 0;
-  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) || !size) return;
+  if (read_pair(buffer, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) || !size) return;
   struct feed f = {.target = target, .task = current_task_id(target), .now = bpf_ktime_get_ns(), .library = l->id};
   f.client = 1;
   f.s = scratch_take();
@@ -627,11 +592,21 @@ static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *
   return !bpf_probe_read_user(&key->pointer, 8, (void *)(register_of(ctx) + offset_of(ctx)));
 }
 
+// From now on the process needs the probe on `execute`: what is handed over stays with the client's thread until then.
+static __always_inline void notice_blocking(void) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u8 yes = 1;
+  if (bpf_map_lookup_elem(&blockers, &tgid)) return;
+  if (bpf_map_update_elem(&blockers, &tgid, &yes, BPF_ANY)) count(COUNTER_MAP_FULL);
+  emit_process(EVENT_NEEDED, 0, FLAG_BLOCKING);
+}
+
 static __always_inline void blocking_call(struct pt_regs *ctx) {
   __u64 process;
   __u8 orphan;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
+  notice_blocking();
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   struct context *parent = current_context(process, current_task_id(target), &orphan);
@@ -649,6 +624,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
+  target->executed++;
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);
@@ -685,7 +661,8 @@ GUARDED(tonic_drop, channel_drop(ctx))
 GUARDED(hyper_client_send, client_send(ctx))
 GUARDED(hyper_client_encode, client_encode(ctx, 0))
 GUARDED(hyper_client_write_head, client_encode(ctx, 1))
-GUARDED(hyper_client_parse, client_parse(ctx))
+GUARDED(hyper_client_parse, client_parse(ctx, 0))
+GUARDED(hyper_client_parse_at, client_parse(ctx, 1))
 GUARDED(hyper_client_drop, client_drop(ctx))
 GUARDED(reqwest_error, client_error())
 GUARDED(reqwest_blocking_call, blocking_call(ctx))

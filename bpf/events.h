@@ -10,7 +10,7 @@ enum event_kind {
   EVENT_CLOSED = 5,     // the connection can carry no further response: struct event_response
   EVENT_EXEC = 6,       // a process started a new program: struct event_process
   EVENT_EXIT = 7,       // a traced process ends: struct event_process
-  EVENT_TLS = 9,        // a client begins TLS with a process whose TLS probes are parked: struct event_process
+  EVENT_NEEDED = 9,     // probes that may be parked are needed: TLS begins, or a blocking call: struct event_process
   EVENT_PANIC = 8,      // a panic starts to unwind: struct event_process
   EVENT_CALL = 10,      // a request is handed to a client library: struct event_call + data
   EVENT_CLIENT_REQUEST = 11,  // a request head is written: struct event_request + data
@@ -32,12 +32,13 @@ enum event_flag {
   FLAG_TLS = 1 << 1,        // the connection's bytes are TLS records
   FLAG_EXITING = 1 << 2,    // closed because the process ends
   FLAG_LOST = 1 << 3,       // the connection lives on but can't be followed any more
-  FLAG_CLIENT = 1 << 4,     // EVENT_TLS: the process begins TLS as a client
+  FLAG_CLIENT = 1 << 4,     // EVENT_NEEDED: the process begins TLS as a client
   FLAG_RESEND = 1 << 5,     // EVENT_CLIENT_REQUEST: the call was written before, on a connection that failed
   FLAG_LOCAL = 1 << 6,      // EVENT_STREAM_RESET, EVENT_STREAMS_CLOSED: not the peer's doing
   FLAG_CUT = 1 << 7,        // EVENT_STREAM_*: headers were left out for want of room
   FLAG_CHANNEL = 1 << 8,    // EVENT_CALL: to a gRPC channel, which adds scheme and authority later
   FLAG_OWN_CONTEXT = 1 << 9, // a client's request came with a traceparent of another trace, which it takes part in
+  FLAG_BLOCKING = 1 << 10,  // EVENT_NEEDED: a blocking client makes a call, the first of the process
 };
 
 // Why a client request has no parent.
@@ -268,8 +269,9 @@ struct target {
   __u32 tls;       // connections on which a client began TLS
   __u32 client_plaintext; // the same for requests and connections of its own clients
   __u32 client_tls;
+  __u32 executed; // requests that reqwest's asynchronous client was given
 };
-_Static_assert(sizeof(struct target) == 32, "ABI");
+_Static_assert(sizeof(struct target) == 36, "ABI");
 
 struct file_key {
   __u64 device; // as in the kernel: major << 20 | minor
@@ -340,10 +342,13 @@ _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 // An attach cookie: the layout's number, an offset of 16 bits, a register by its number in x86 encodings.
 // tokio_task_new: the register holds the new id. reqwest_*: it points to the request, in which the pointer of the
 // URL's text is at the offset. hyper_client_call: rsi points so far behind the request's start;
-// hyper_client_call_at: the register does, the offset being signed. hyper_client_drop:
-// where in the future its state is, 0xffff when unknown. h2_*: the register's lower 4 bits name the one that points to
+// axum_set_matched_path_at: the lower 4 bits name the register with the route's number, the next 4 the one that points so
+// far behind the map, signed. hyper_client_call_at: the register does, the offset being signed. hyper_client_drop:
+// where in the future its state is, 0xffff when unknown. hyper_*_parse: 0, or the register that points to ParseContext in
+// the upper 4 bits; hyper_*_parse_at: rsi points so far behind the connection's key, signed. h2_*: the register's lower 4 bits name the one that points to
 // the frame (h2_recv_reset: that holds the stream's number, with the reason in rcx; h2_send_reset: the reason), the next
-// 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams). h2_send_trailers: the
+// 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams), or, with bit 8, the one that
+// points so far behind the store, signed; then the first one holds the stream's number. h2_send_trailers: the
 // offset is added to the address there.
 #define COOKIE_OFFSET_SHIFT 32
 #define COOKIE_REGISTER_SHIFT 48

@@ -85,16 +85,27 @@ static __always_inline long read_pair(__u64 at, __u16 first, __u16 second, __u64
   return bpf_probe_read_user(a, 8, (void *)(at + first)) | bpf_probe_read_user(b, 8, (void *)(at + second));
 }
 
-static __always_inline int hyper_parse(struct pt_regs *ctx) {
+// ParseContext's pointer to the method names the connection. Inlined copies may have the two arguments elsewhere.
+static __always_inline int parse_arguments(struct pt_regs *ctx, const struct binary_layout *l, __u16 req_method,
+                                           __u64 *buffer, __u64 *key) {
+  __u64 registers = bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT, context = ctx->dx;
+  *buffer = ctx->si;
+  if (registers) context = register_value(ctx, registers >> 4 & 15);
+  return !bpf_probe_read_user(key, 8, (void *)(context + req_method));
+}
+
+// `inside`: at the end of an inlined parser, where the head is whole. The connection's key lies so far from the buffer.
+static __always_inline int hyper_parse(struct pt_regs *ctx, int inside) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
   struct binary_layout *layout = layout_of(ctx);
   if (!layout) return 0;
   struct library_key key = {.process = process};
-  __u64 pointer = 0, size = 0;
-  if (read_pair(ctx->si, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size) ||
-      bpf_probe_read_user(&key.pointer, 8, (void *)(ctx->dx + layout->parse_context_req_method))) {
+  __u64 pointer = 0, size = 0, buffer = ctx->si;
+  if (inside) key.pointer = buffer - (__s16)offset_of(ctx);
+  if ((!inside && !parse_arguments(ctx, layout, layout->parse_context_req_method, &buffer, &key.pointer)) ||
+      read_pair(buffer, layout->bytes_mut_pointer, layout->bytes_mut_length, &pointer, &size)) {
     count(COUNTER_READ_FAILED);
     return 0;
   }
@@ -147,7 +158,15 @@ static __always_inline int hyper_encode(struct pt_regs *ctx) {
 SEC("uprobe.multi")
 int hyper_server_parse(struct pt_regs *ctx) {
   guard_begin();
-  hyper_parse(ctx);
+  hyper_parse(ctx, 0);
+  guard_end();
+  return 0;
+}
+
+SEC("uprobe.multi")
+int hyper_server_parse_at(struct pt_regs *ctx) {
+  guard_begin();
+  hyper_parse(ctx, 1);
   guard_end();
   return 0;
 }

@@ -354,7 +354,8 @@ MAP(socket_stores, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u64);
 MAP(trace_states, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, struct trace_state);
 // As in `tasks`, of tasks that handle one stream each: nothing tells when such a task ends.
 MAP(stream_tasks, BPF_MAP_TYPE_LRU_HASH, 1024, struct task_key, struct task_connection);
-// Blocking clients: contexts by the pointer of the URL's text.
+// Blocking clients: processes that have used one, and contexts by the pointer of the URL's text.
+MAP(blockers, BPF_MAP_TYPE_HASH, 4096, __u32, __u8);
 MAP(handoffs, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, struct context);
 // Sockets on which trace context is written, by cookie.
 MAP(injected_sockets, BPF_MAP_TYPE_SOCKHASH, 65536, __u64, __u64);

@@ -227,13 +227,13 @@ static __always_inline void classify_read(struct connection *c, __u64 word) {
 static __always_inline void notice_tls(struct target *target, __u64 word) {
   if ((__u8)word != TLS_HANDSHAKE) return;
   target->tls++;
-  if (target->flags & TARGET_WATCH_TLS) emit_process(EVENT_TLS, 0, 0);
+  if (target->flags & TARGET_WATCH_TLS) emit_process(EVENT_NEEDED, 0, 0);
 }
 
 static __always_inline void notice_client_tls(struct target *target, __u64 word) {
   if ((__u8)word != TLS_HANDSHAKE) return;
   target->client_tls++;
-  if (target->flags & TARGET_WATCH_CLIENT_TLS) emit_process(EVENT_TLS, 0, FLAG_CLIENT);
+  if (target->flags & TARGET_WATCH_CLIENT_TLS) emit_process(EVENT_NEEDED, 0, FLAG_CLIENT);
 }
 
 #define LIBRARIES (TARGET_LIBRARY | TARGET_CLIENT_LIBRARY)

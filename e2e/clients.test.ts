@@ -7,7 +7,7 @@ import { QUICK } from './support/calls.ts';
 import { finishLoad, type LoadRecord, runLoad, startLoad } from './support/load.ts';
 import { pause } from './support/raw-client.ts';
 import type { SessionOptions } from './support/session.ts';
-import type { Program, TargetOptions } from './support/target.ts';
+import type { TargetOptions } from './support/target.ts';
 
 const REQUESTS = 10_000;
 const CONCURRENCY = 256;
@@ -77,14 +77,23 @@ const MIXED: readonly Mixed[] = [
   { program: 'client13', profile: 'release-stripped', runtime: 'current' },
   { program: 'client11', profile: 'release-stripped' },
   { program: 'client11', profile: 'release-stripped', https: true },
-  { program: 'client12', profile: 'fat-lto' },
+  { program: 'clienthyper1', profile: 'release-stripped' },
+  { program: 'clienthyper014', profile: 'release-stripped' },
+  { program: 'client12', profile: 'fat-lto', https: true },
   { program: 'client12', profile: 'fat-lto-stripped' },
+  { program: 'client12', profile: 'fat-lto-stripped', https: true },
   { program: 'client11', profile: 'fat-lto-stripped' },
+  { program: 'client11', profile: 'fat-lto-stripped', https: true },
+  { program: 'client12', profile: 'opt-s-stripped' },
+  { program: 'client12', profile: 'opt-s-stripped', https: true },
+  { program: 'client11', profile: 'opt-s-stripped' },
 ];
+
+const BUILDS = { 'fat-lto': 'fat LTO, ', 'opt-s': 'for size, ', release: '' } as const;
 
 for (const { tier, ...options } of MIXED) {
   const { program, https, profile, runtime = 'multi', workers = 2 } = options;
-  const build = profile?.startsWith('fat-lto') ? 'fat LTO, ' : '';
+  const build = BUILDS[(profile ?? 'release').replace(/-stripped$/, '') as keyof typeof BUILDS];
   const how = `${profile?.endsWith('-stripped') ? 'without symbols, ' : ''}${build}${https ? 'https, ' : ''}${runtime} runtime, ${workers} workers, tier ${tier ?? 'auto'}`;
   test(`${program}, ${how}: every call of mixed shapes under its request`, async (t) => {
     using session = await CallSession.start(options, tier ? { tier } : {});
@@ -111,21 +120,23 @@ const REQWEST: readonly Run[] = [
   { shapes: ['reqtimeout'], count: 400, concurrency: 128 },
 ];
 
-const ENDS: readonly (readonly [Program, https: boolean])[] = [
+const ENDS: readonly Mixed[] = [
   ...(['client12', 'client13', 'client11'] as const).flatMap((program) =>
-    [false, true].map((https) => [program, https] as const),
+    [false, true].map((https) => ({ program, https })),
   ),
-  ['client128', false],
-  ['clienthyper1', false],
-  ['clienthyper014', false],
+  { program: 'client128' },
+  { program: 'clienthyper1' },
+  { program: 'clienthyper014' },
+  { program: 'client12', profile: 'opt-s-stripped' },
 ];
 
-for (const [program, https] of ENDS) {
-  test(`${program}${https ? ', https' : ''}: calls without a good answer end as they ended`, async (t) => {
+for (const { program, https = false, profile = 'release' } of ENDS) {
+  const build = profile === 'release' ? '' : `, ${profile}`;
+  test(`${program}${build}${https ? ', https' : ''}: calls without a good answer end as they ended`, async (t) => {
     const hyper = program.startsWith('clienthyper');
     // With TLS on both sides the handshake succeeds; hyper 0.14 alone has none.
     const tls = https || program === 'clienthyper014' ? [] : [{ shapes: ['tlsfail'], count: 500 }];
-    using session = await CallSession.start({ program, https });
+    using session = await CallSession.start({ program, https, profile });
     await compareRuns(t, session, [...FAILING, ...(hyper ? [] : REQWEST), ...tls]);
   });
 }

@@ -41,3 +41,19 @@ for (const { program, tls } of CASES.filter(({ program }) => program !== 'stdhtt
     using session = await Session.start({ program, tls, profile: 'release-stripped' });
     await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
   });
+
+/** A handler that panics ends such a program. */
+const PANICS = ['panic', 'connect'];
+
+for (const program of ['axum08', 'axum06'] as const)
+  for (const tls of [false, true])
+    test(`${program}${tls ? ' over TLS' : ''}, fat LTO without symbols: one right span a request`, async () => {
+      using session = await Session.start({ program, tls, profile: 'fat-lto-stripped' });
+      await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS, without: PANICS }));
+    });
+
+for (const program of ['axum08', 'axum06'] as const)
+  test(`${program} built for size, without symbols: one right span a request`, async () => {
+    using session = await Session.start({ program, profile: 'opt-s-stripped' });
+    await session.assertSpansMatch(await runLoad(session.target, { count: REQUESTS }));
+  });

@@ -1,5 +1,5 @@
 // Builds the programs of fixtures/matrix in the ways release builds are made; prints the folder of the cells.
-//   node scripts/setup-matrix.mjs [cell…]        fat-lto without names; `all` for every one
+//   node scripts/setup-matrix.mjs [cell…]        fat-lto and opt-s without names; `all` for every one
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, renameSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ export const CELLS = {
 };
 
 /** What the tests need beside the other workspaces, whose release builds they run stripped, too. */
-export const CI_CELLS = ['fat-lto'];
+export const CI_CELLS = ['fat-lto', 'opt-s'];
 
 function whyNoMusl() {
   const installed = spawnSync('rustc', ['--print', 'target-libdir', '--target', MUSL], { encoding: 'utf8' });

@@ -292,7 +292,7 @@ class Agent implements AsyncDisposable {
         servers.panic(event);
         streams.panic(event);
       },
-      tls: (event, client) => this.#processes.onTls(event.pid, client ? 'client' : 'server'),
+      needed: (event, what) => this.#processes.onNeeded(event.pid, what),
       unknown: () => {
         this.#unknownRecords++;
       },
@@ -307,7 +307,7 @@ class Agent implements AsyncDisposable {
     this.#spansPerSecond = this.#emitted - this.#lastEmitted;
     this.#lastEmitted = this.#emitted;
     for (const spans of this.#allSpans) spans.expire(this.#clock.nowNs());
-    this.#processes.parkIdleTls();
+    this.#processes.parkIdle();
   }
 
   #reportInjection(): void {

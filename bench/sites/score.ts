@@ -1,5 +1,5 @@
 import type { Plan, ProbeSite } from '../../src/plan/plan.ts';
-import { type TrueCode, type Truth, trueHook, wantedHooks } from './truth.ts';
+import { type TrueCode, type TrueHook, type Truth, trueHook, wantedHooks } from './truth.ts';
 
 /** What came of one hook in one program. */
 export interface HookScore {
@@ -52,7 +52,9 @@ function problemOf(site: ProbeSite, { truth, named, isBoundary }: Standard): str
   const wanted = trueHook(site.hook);
   if (wanted === undefined) return 'nobody has said yet where such sites belong';
   if (!isBoundary(site.svma)) return 'not an instruction of the function around it';
-  const around = codeOf(wanted.functions, truth).filter((one) => holds(one, site.svma));
+  const around = [...codeOf(wanted.functions, truth), ...throughCode(wanted, truth)].filter((one) =>
+    holds(one, site.svma),
+  );
   if (around.length === 0) return 'not in the code of its function';
   const same = named.probes.find(({ hook, svma }) => hook === site.hook && svma === site.svma);
   if (same) return operands(same) === operands(site) ? undefined : differs(site, same);
@@ -65,6 +67,14 @@ function problemOf(site: ProbeSite, { truth, named, isBoundary }: Standard): str
 
 const codeOf = (functions: readonly string[], truth: Truth): readonly TrueCode[] =>
   functions.flatMap((id) => truth.get(id) ?? []);
+
+/** Functions around copies of a hook's functions that hand on what these want. */
+function throughCode({ functions, through = [] }: TrueHook, truth: Truth): readonly TrueCode[] {
+  const copies = codeOf(functions, truth).filter(({ inlinedInto }) => inlinedInto !== undefined);
+  return codeOf(through, truth).filter((host) => copies.some((copy) => lies(copy, host)));
+}
+
+const lies = (one: TrueCode, host: TrueCode): boolean => one.ranges.every(({ start }) => holds(host, start));
 
 const holds = ({ ranges }: TrueCode, address: number): boolean =>
   ranges.some(({ start, end }) => address >= start && address < end);
@@ -81,10 +91,15 @@ function placesOf(
   right: readonly ProbeSite[],
   truth: Truth,
 ): Pick<HookScore, 'places' | 'missed'> {
-  const { functions, alternatives } = trueHook(hook) ?? { functions: [] };
+  const wanted = trueHook(hook) ?? { functions: [] };
+  const { functions, alternatives } = wanted;
+  const hosts = throughCode(wanted, truth);
   const of = (ids: readonly string[]) => {
     const places = outermost(codeOf(ids, truth));
-    const missed = places.filter((place) => !right.some(({ svma }) => holds(place, svma)));
+    const missed = places.filter((place) => {
+      const good = [place, ...hosts.filter((host) => lies(place, host))];
+      return !right.some(({ svma }) => good.some((code) => holds(code, svma)));
+    });
     return { places: places.length, missed: missed.map(placeName) };
   };
   if (!alternatives) return of(functions);
@@ -104,6 +119,5 @@ function outermost(code: readonly TrueCode[]): readonly TrueCode[] {
 
 /** Of two with the same code the earlier one stays. */
 function isInside(one: TrueCode, other: TrueCode, isEarlier: boolean): boolean {
-  const inside = one.ranges.every(({ start }) => holds(other, start));
-  return inside && (isEarlier || !other.ranges.every(({ start }) => holds(one, start)));
+  return lies(one, other) && (isEarlier || !lies(other, one));
 }

@@ -15,10 +15,15 @@ interface TrueFunction {
 }
 
 /** Where the sites of a hook may lie, by ids of functions. */
-interface TrueHook {
+export interface TrueHook {
   readonly functions: readonly string[];
   /** One of the functions is enough: whatever passes one passes the others. */
   readonly alternatives?: true;
+  /**
+   * Functions that do no more than hand on what they are given. Of one with a copy inside, every place is as good as one
+   * of the copy's own.
+   */
+  readonly through?: readonly string[];
 }
 
 /** Functions that the product asks no symbol table for, because they are always inlined or found in another way. */
@@ -40,6 +45,34 @@ const MORE_FUNCTIONS: readonly TrueFunction[] = [
     pattern: /^<?hyper::proto::h1::conn::Conn<.*>>?::write_head$/,
   },
   {
+    // fn parse_headers(out rdi, buf rsi, …, ctx), fn encode_headers(out rdi, &Encode rsi, &mut Vec rdx) of each side.
+    id: 'hyper.parse_headers',
+    contains: ['hyper', 'role', 'parse_headers'],
+    pattern: /^hyper::proto::h1::role::parse_headers(?:::<.*>)?$/,
+  },
+  {
+    id: 'hyper.encode_headers',
+    contains: ['hyper', 'role', 'encode_headers'],
+    pattern: /^hyper::proto::h1::role::encode_headers(?:::<.*>)?$/,
+  },
+  {
+    id: 'h2.StreamRef.take_request',
+    contains: ['h2', 'streams', 'StreamRef', 'take_request'],
+    pattern: /^<?h2::proto::streams::streams::StreamRef<.*>>?::take_request$/,
+  },
+  {
+    // fn recv_reset(out rdi, id esi, reason edx, &mut Stream rcx, counts r8): what DynStreams' calls for a stream it knows.
+    id: 'h2.Recv.recv_reset',
+    contains: ['h2', 'recv', 'Recv', 'recv_reset'],
+    pattern: /^<?h2::proto::streams::recv::Recv>?::recv_reset$/,
+  },
+  {
+    // fn convert_send_message(out rdi, id esi, Request rdx, …): what every copy of Streams::send_request calls.
+    id: 'h2.convert_send_message',
+    contains: ['h2', 'client', 'Peer', 'convert_send_message'],
+    pattern: /^<?h2::client::Peer>?::convert_send_message$/,
+  },
+  {
     id: 'reqwest.pending',
     contains: ['reqwest', 'async_impl', 'client', 'PendingRequest', 'poll'],
     pattern: /^<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll$/,
@@ -54,12 +87,30 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
     functions: ['hyper.client.domain', 'hyper.client.request', 'hyper.client.call'],
     alternatives: true,
   },
-  'hyper.client.encode': { functions: ['hyper.client.encode', 'hyper.write_head'], alternatives: true },
+  'hyper.client.encode': {
+    functions: ['hyper.client.encode'],
+    through: ['hyper.write_head', 'hyper.encode_headers'],
+  },
+  'hyper.server.encode': {
+    functions: ['hyper.server.encode'],
+    through: ['hyper.encode_headers'],
+  },
+  'hyper.server.parse': { functions: ['hyper.server.parse'], through: ['hyper.parse_headers'] },
+  'hyper.client.parse': { functions: ['hyper.client.parse'], through: ['hyper.parse_headers'] },
   'hyper.client.drop': {
     functions: ['hyper.client.future', 'hyper.client.retry_future'],
     alternatives: true,
   },
   'tonic.call': { functions: ['tonic.call', 'tower.buffer_call'], alternatives: true },
+  'h2.recv_reset': {
+    functions: ['h2.DynStreams.recv_reset', 'h2.Recv.recv_reset'],
+    alternatives: true,
+  },
+  'h2.send_request': {
+    functions: ['h2.Streams.send_request', 'h2.convert_send_message'],
+    alternatives: true,
+  },
+  'h2.take_request': { functions: ['h2.Recv.take_request'], through: ['h2.StreamRef.take_request'] },
   'h2.send_trailers': {
     functions: ['h2.Send.send_trailers', 'h2.StreamRef.send_trailers'],
     alternatives: true,
@@ -116,7 +167,7 @@ export async function readTruth(path: string): Promise<Truth> {
 function wantedFunctions(): readonly TrueFunction[] {
   const named = new Set([
     ...HOOKS.map(({ query }) => query),
-    ...Object.values(CHOSEN).flatMap(({ functions }) => functions),
+    ...Object.values(CHOSEN).flatMap(({ functions, through = [] }) => [...functions, ...through]),
   ]);
   return [...QUERIES.filter(({ kind, id }) => kind === 'function' && named.has(id)), ...MORE_FUNCTIONS];
 }

@@ -233,6 +233,9 @@ static void set_register(struct pt_regs *regs, char *text) {
 static program *program_named(const char *name) {
 #define PROGRAM(function)                                                                                  \
   if (!strcmp(name, #function)) return function;
+  PROGRAM(axum_set_matched_path_at)
+  PROGRAM(hyper_server_parse)
+  PROGRAM(hyper_server_parse_at)
   PROGRAM(tokio_task_new)
   PROGRAM(hyper_client_call)
   PROGRAM(hyper_client_call_at)
@@ -241,6 +244,7 @@ static program *program_named(const char *name) {
   PROGRAM(hyper_client_write_head)
   PROGRAM(hyper_client_encoded)
   PROGRAM(hyper_client_parse)
+  PROGRAM(hyper_client_parse_at)
   PROGRAM(hyper_client_drop)
   PROGRAM(reqwest_error)
   PROGRAM(reqwest_blocking_call)

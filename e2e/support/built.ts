@@ -22,8 +22,9 @@ function setUp(script: string, ...args: string[]): string {
   return path;
 }
 
-/** The last two, of programs of `fixtures/matrix` only: link-time optimised, as one unit that can't unwind. */
-export type FixtureProfile = 'release' | 'release-stripped' | 'fat-lto' | 'fat-lto-stripped';
+/** Of programs of `fixtures/matrix` only: link-time optimised, as one unit that can't unwind; built for size. */
+type MatrixCell = 'fat-lto' | 'opt-s';
+export type FixtureProfile = 'release' | 'release-stripped' | MatrixCell | `${MatrixCell}-stripped`;
 
 /** In a virtual machine: where the programs are that were built outside. */
 const prepared = process.env.OTEL_RUST_E2E_PROGRAMS;
@@ -32,7 +33,8 @@ export function fixture(name: string, profile: FixtureProfile = 'release'): stri
   if (prepared) return join(prepared, name);
   if (profile === 'release' || profile === 'release-stripped')
     return join(setUp('setup-fixtures.mjs', profile, workspaceOf(name)), name);
-  return matrixCell(stackOf(name), 'fat-lto')[profile === 'fat-lto' ? 'symbols' : 'stripped'];
+  const cell = profile.replace(/-stripped$/, '');
+  return matrixCell(stackOf(name), cell)[profile === cell ? 'symbols' : 'stripped'];
 }
 
 /** The twins of one build, see scripts/setup-matrix.mjs. */

@@ -51,7 +51,7 @@ export function expectedRoute(program: Program, kind: string): string | undefine
 
 export function expectedSpan(record: LoadRecord, target: Target): Expected {
   const { program, tls } = target.options;
-  const route = seesRoutes(target) ? expectedRoute(program, record.kind) : undefined;
+  const route = expectedRoute(program, record.kind);
   const answered = record.status !== null;
   const known = KNOWN_METHODS.includes(record.method);
   const method = known ? record.method : 'HTTP';
@@ -80,7 +80,7 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     statusCode: statusCode(record, program),
     required: { ...required, ...(tls ? {} : peer) },
     optional: { ...(tls ? peer : {}), ...(route === undefined ? {} : { 'http.route': route }) },
-    events: seesPanic(record, target) ? ['exception'] : [],
+    events: seesPanic(record) ? ['exception'] : [],
   };
 }
 
@@ -92,16 +92,11 @@ function unanswered(record: LoadRecord, target: Target): Record<string, Attribut
   if (isLeftOpen(record, target.options.program)) return { 'otel_rust.end_reason': 'agent_stopped' };
   if (record.version === '2' && record.kind === 'hang')
     return { 'error.type': 'CANCEL', 'otel_rust.end_reason': 'reset' };
-  const reason = seesPanic(record, target) ? 'panic' : 'connection_closed';
+  const reason = seesPanic(record) ? 'panic' : 'connection_closed';
   return { 'error.type': reason, 'otel_rust.end_reason': reason };
 }
 
-const seesPanic = (record: LoadRecord, target: Target) =>
-  record.kind === 'panic' && target.options.profile !== 'fat-lto-stripped';
-
-/** Fat link-time optimisation inlines what axum 0.8 does where a route matches, in the programs of these stacks. */
-const seesRoutes = ({ options: { profile, program } }: Target) =>
-  !profile?.startsWith('fat-lto') || program.endsWith('06') || program.includes('11');
+const seesPanic = (record: LoadRecord) => record.kind === 'panic';
 
 const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';
 

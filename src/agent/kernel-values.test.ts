@@ -4,13 +4,7 @@ import { fileOffset, svma } from '../base/address.ts';
 import { standardHeaderName } from '../base/standard-headers.ts';
 import { binaryLayout, TARGET_FLAG, target } from '../events/layout.ts';
 import type { Datum, Plan, ProgramName } from '../plan/plan.ts';
-import {
-  decodeCarried,
-  encodeLayout,
-  encodeTarget,
-  probeCookie,
-  type TargetChoice,
-} from './kernel-values.ts';
+import { decodeUse, encodeLayout, encodeTarget, probeCookie, type TargetChoice } from './kernel-values.ts';
 
 const SERVER: readonly ProgramName[] = ['hyper_server_parse', 'hyper_server_encode'];
 const CLIENT: readonly ProgramName[] = ['hyper_client_call', 'hyper_client_encode', 'hyper_client_parse'];
@@ -49,7 +43,7 @@ const AUTO: TargetChoice = {
   socketTier: true,
   inject: false,
   injectTls: false,
-  parked: { server: false, client: false },
+  parked: { server: false, client: false, blocking: false },
 };
 const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
 
@@ -88,11 +82,11 @@ test('tiers', () => {
 
 test('each side is parked by itself', () => {
   const both = plan([...SERVER, ...CLIENT]);
-  const tls = (parked: TargetChoice['parked']) =>
-    flags(both, { parked }).filter((name) => /TLS|LIBRARY/.test(name));
-  assert.deepEqual(tls({ server: true, client: false }), ['WATCH_TLS', 'CLIENT_LIBRARY']);
-  assert.deepEqual(tls({ server: false, client: true }), ['LIBRARY', 'WATCH_CLIENT_TLS']);
-  assert(flags(both, { parked: { server: true, client: true } }).includes('CALLS'));
+  const tls = (parked: Partial<TargetChoice['parked']>) =>
+    flags(both, { parked: { ...AUTO.parked, ...parked } }).filter((name) => /TLS|LIBRARY/.test(name));
+  assert.deepEqual(tls({ server: true }), ['WATCH_TLS', 'CLIENT_LIBRARY']);
+  assert.deepEqual(tls({ client: true }), ['LIBRARY', 'WATCH_CLIENT_TLS']);
+  assert(flags(both, { parked: { server: true, client: true, blocking: true } }).includes('CALLS'));
 });
 
 test("the client's layout", () => {
@@ -170,12 +164,14 @@ test('cookies carry a register and an offset beside the layout', () => {
   assert.equal(probeCookie(7, { register: 1, offset: 0xffff }), 0x1_ffff_0000_0007n);
 });
 
-test('what the sockets have carried, by side', () => {
+test('what a process has done without parkable probes and in need of them', () => {
   const value = Buffer.alloc(target.size);
-  for (const [i, field] of [target.plaintext, target.tls, target.clientPlaintext, target.clientTls].entries())
+  const { plaintext, tls, clientPlaintext, clientTls, executed } = target;
+  for (const [i, field] of [plaintext, tls, clientPlaintext, clientTls, executed].entries())
     value.writeUInt32LE(i + 1, field);
-  assert.deepEqual(decodeCarried(value), {
-    server: { plaintext: 1, tls: 2 },
-    client: { plaintext: 3, tls: 4 },
+  assert.deepEqual(decodeUse(value), {
+    server: { without: 1, needing: 2 },
+    client: { without: 3, needing: 4 },
+    blocking: { without: 5, needing: 0 },
   });
 });

@@ -32,18 +32,18 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
   };
 }
 
-/** Requests that a process answers, and those that it makes. */
-export const SIDES = ['server', 'client'] as const;
-export type Side = (typeof SIDES)[number];
+/** Probes that are detached while nothing needs them: those of TLS servers and clients, and of blocking clients. */
+export const PARKABLE = ['server', 'client', 'blocking'] as const;
+export type Parkable = (typeof PARKABLE)[number];
 
-/** What the kernel can and the user wants, and the sides whose TLS probes are detached until TLS begins. */
+/** What the kernel can and the user wants, and which probes are detached until they are needed. */
 export interface TargetChoice {
   readonly tier: Tier;
   readonly socketTier: boolean;
   /** Trace context is written into plaintext requests; under TLS. */
   readonly inject: boolean;
   readonly injectTls: boolean;
-  readonly parked: Readonly<Record<Side, boolean>>;
+  readonly parked: Readonly<Record<Parkable, boolean>>;
 }
 
 /** `struct target`: what the kernel side does for a process of this plan. */
@@ -68,23 +68,31 @@ const has = (plan: Plan, ...programs: readonly ProgramName[]) =>
   programs.every((program) => plan.probes.some((probe) => probe.program === program));
 
 function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
-  const library = has(plan, 'hyper_server_parse', 'hyper_server_encode');
+  const parses = has(plan, 'hyper_server_parse') || has(plan, 'hyper_server_parse_at');
+  const library = parses && has(plan, 'hyper_server_encode');
   let flags = 0;
   if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
   if (library) flags |= parked.server ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
   if (library && (tier === 'library' || !socketTier)) flags |= TARGET_FLAG.LIBRARY_PLAINTEXT;
-  if (has(plan, 'axum_set_matched_path') && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
+  const routes = has(plan, 'axum_set_matched_path') || has(plan, 'axum_set_matched_path_at');
+  if (routes && plan.taskSlot) flags |= TARGET_FLAG.ROUTES;
   return flags;
 }
 
 const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'hyper_client_call_at');
 const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
 
+/** Where the parser is inlined its site has the key under which the encoder, or what has it inside, keeps a connection. */
+const followsResponses = (plan: Plan) =>
+  has(plan, 'hyper_client_parse_at')
+    ? linksCalls(plan)
+    : has(plan, 'hyper_client_encode', 'hyper_client_parse');
+
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
 function clientFlags(plan: Plan, { tier, socketTier, inject, injectTls, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
   const calls = linksCalls(plan) || has(plan, 'tonic_call');
-  const library = has(plan, 'hyper_client_encode', 'hyper_client_parse');
+  const library = followsResponses(plan);
   let flags = 0;
   if (sockets) flags |= TARGET_FLAG.CLIENT_SOCKET;
   if (library) flags |= parked.client ? TARGET_FLAG.WATCH_CLIENT_TLS : TARGET_FLAG.CLIENT_LIBRARY;
@@ -219,18 +227,22 @@ export function encodeU32(value: number): Buffer {
   return bytes;
 }
 
-/** What a process's sockets have carried for one side since its target was written. */
-export interface Carried {
-  readonly plaintext: number;
-  readonly tls: number;
+/**
+ * What a process has done since its target was written without need of parkable probes, and in need of them: requests
+ * and connections. Whether it has made blocking calls, the map `blockers` says.
+ */
+export interface Use {
+  readonly without: number;
+  readonly needing: number;
 }
 
-export function decodeCarried(value: Uint8Array): Readonly<Record<Side, Carried>> {
+export function decodeUse(value: Uint8Array): Readonly<Record<Parkable, Use>> {
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
   const at = (offset: number) => view.getUint32(offset, true);
   return {
-    server: { plaintext: at(target.plaintext), tls: at(target.tls) },
-    client: { plaintext: at(target.clientPlaintext), tls: at(target.clientTls) },
+    server: { without: at(target.plaintext), needing: at(target.tls) },
+    client: { without: at(target.clientPlaintext), needing: at(target.clientTls) },
+    blocking: { without: at(target.executed), needing: 0 },
   };
 }
 

@@ -9,7 +9,7 @@ import type { ClientContext } from '../spans/client-spans.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
 import type { StreamContext } from '../spans/stream-spans.ts';
 import { addConnections } from './injection.ts';
-import { type Carried, decodeCarried, encodeFileKey, encodeU32, SIDES, type Side } from './kernel-values.ts';
+import { decodeUse, encodeFileKey, encodeU32, PARKABLE, type Parkable, type Use } from './kernel-values.ts';
 import type { Program, Programs } from './programs.ts';
 import { streamScopes } from './stream-scopes.ts';
 import type { Tracing } from './tracing.ts';
@@ -76,7 +76,7 @@ export class Processes {
     const { kernel } = this.#options.tracing;
     for (const [pid, { keys }] of this.#traced) {
       for (const key of keys) kernel.map('files').delete(key);
-      kernel.map('targets').delete(encodeU32(pid));
+      for (const map of PER_PROCESS) kernel.map(map).delete(encodeU32(pid));
     }
   }
 
@@ -89,37 +89,50 @@ export class Processes {
     this.#apply(this.#options.table.onExec(pid), pid);
   }
 
-  /** TLS begins with a program whose TLS probes of that side are parked. */
-  onTls(pid: number, side: Side): void {
+  /** Of a process whose probes of this kind may be parked. */
+  onNeeded(pid: number, what: Parkable): void {
     const traced = this.#traced.get(pid);
     if (this.#closed || !traced) return;
+    const { programs } = this.#options;
     const { program, of } = traced;
     try {
-      if (this.#options.programs.unparkTls(program, side, of.executable.openPath)) this.#rewrite(program);
+      if (programs.unpark(program, what, of.executable.openPath)) this.#rewrite(program);
+      if (what === 'blocking') programs.keep(program, what);
     } catch (error) {
-      this.#report(of, error); // the process may be gone by now; the next one that begins TLS tries again
+      this.#report(of, error); // the process may be gone by now; the next one that needs them tries again
     }
   }
 
-  /** To be called about once a second: parks TLS probes that nothing has needed so far. */
-  parkIdleTls(): void {
-    for (const side of SIDES) {
-      for (const [program, { plaintext, tls }] of this.#carriedBy(side)) {
-        if (tls > 0 || plaintext < PLAINTEXT_REQUESTS) continue;
-        this.#options.programs.parkTls(program, side);
+  /** To be called about once a second: parks probes that nothing has needed so far. */
+  parkIdle(): void {
+    this.#noticeBlockers();
+    for (const what of PARKABLE) {
+      for (const [program, { without, needing }] of this.#useOf(what)) {
+        if (needing > 0 || without < REQUESTS_WITHOUT) continue;
+        this.#options.programs.park(program, what);
         this.#rewrite(program);
       }
     }
+    this.#noticeBlockers(); // who began just now, its event being lost or not yet read
   }
 
-  /** By the programs whose TLS probes of this side are attached. */
-  #carriedBy(side: Side): Map<Program, Carried> {
-    const carried = new Map<Program, Carried>();
-    for (const [pid, { program, of }] of this.#traced) {
-      if (program.tls[side] !== 'attached' || this.#options.table.targets.get(pid) !== of) continue;
-      carried.set(program, add(carried.get(program), this.#carried(pid)[side]));
+  /** The blocking client's probes stay, or are back, for programs of which a process has used it. */
+  #noticeBlockers(): void {
+    const blockers = this.#options.tracing.kernel.map('blockers');
+    for (const [pid, { program }] of this.#traced) {
+      if (program.parking.blocking === 'kept') continue;
+      if (blockers.lookup(encodeU32(pid))) this.onNeeded(pid, 'blocking');
     }
-    return carried;
+  }
+
+  /** By the programs whose probes of this kind are attached and may be parked. */
+  #useOf(what: Parkable): Map<Program, Use> {
+    const use = new Map<Program, Use>();
+    for (const [pid, { program, of }] of this.#traced) {
+      if (program.parking[what] !== 'attached' || this.#options.table.targets.get(pid) !== of) continue;
+      use.set(program, add(use.get(program), this.#useBy(pid)[what]));
+    }
+    return use;
   }
 
   onExit(pid: number): void {
@@ -198,9 +211,9 @@ export class Processes {
     programs.forget(executable);
   }
 
-  #carried(pid: number): Readonly<Record<Side, Carried>> {
+  #useBy(pid: number): Readonly<Record<Parkable, Use>> {
     const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
-    return value ? decodeCarried(value) : { server: NOTHING_CARRIED, client: NOTHING_CARRIED };
+    return value ? decodeUse(value) : { server: NO_USE, client: NO_USE, blocking: NO_USE };
   }
 
   /** Gives the kernel side the program's target as it is now, for each process and file of it. */
@@ -214,7 +227,8 @@ export class Processes {
   }
 
   #untrace(pid: number): void {
-    this.#options.tracing.kernel.map('targets').delete(encodeU32(pid));
+    const { kernel } = this.#options.tracing;
+    for (const map of PER_PROCESS) kernel.map(map).delete(encodeU32(pid));
   }
 
   /** A program that can't be traced is reported once a file. */
@@ -228,13 +242,16 @@ export class Processes {
   }
 }
 
-const NOTHING_CARRIED: Carried = { plaintext: 0, tls: 0 };
+/** Maps of the kernel side whose keys are numbers of processes. */
+const PER_PROCESS = ['targets', 'blockers'];
 
-/** So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS. */
-const PLAINTEXT_REQUESTS = 1_000;
+const NO_USE: Use = { without: 0, needing: 0 };
 
-const add = (a: Carried | undefined, b: Carried): Carried =>
-  a ? { plaintext: a.plaintext + b.plaintext, tls: a.tls + b.tls } : b;
+/** So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS; calls likewise. */
+const REQUESTS_WITHOUT = 1_000;
+
+const add = (a: Use | undefined, b: Use): Use =>
+  a ? { without: a.without + b.without, needing: a.needing + b.needing } : b;
 
 const isSame = (a: FileIdentity, b: FileIdentity) => a.device === b.device && a.inode === b.inode;
 

@@ -10,44 +10,66 @@ import { type Plan, PROGRAMS, type ProgramName, type RecognisedLibrary, type Tie
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
 import { cachedPlan } from './cached-plan.ts';
-import { encodeLayout, encodeTarget, encodeU32, probeCookie, SIDES, type Side } from './kernel-values.ts';
+import {
+  encodeLayout,
+  encodeTarget,
+  encodeU32,
+  PARKABLE,
+  type Parkable,
+  probeCookie,
+} from './kernel-values.ts';
 import type { Tracing } from './tracing.ts';
 
 /** A binary whose probes are attached. */
 export interface Program {
   readonly plan: Plan;
-  /** `struct target` for each process that runs it; another one while its TLS probes are parked. */
+  /** `struct target` for each process that runs it; another one while probes of it are parked. */
   readonly target: Uint8Array;
   /** Of its SERVER spans; of CLIENT spans of known callers; of CLIENT spans that only bytes tell of. */
   readonly scope: Scope;
   readonly callScope: Scope;
   readonly wireScope: Scope;
-  readonly tls: Readonly<Record<Side, TlsState>>;
+  readonly parking: Readonly<Record<Parkable, ParkingState>>;
 }
 
-/** Of the probes that only TLS connections of that side need. */
-type TlsState = 'none' | 'attached' | 'parked';
+/** `kept`: there are none, or they stay. */
+type ParkingState = 'kept' | 'attached' | 'parked';
 
 interface Attached extends Program {
   target: Uint8Array;
-  readonly tls: Record<Side, TlsState>;
+  readonly parking: Record<Parkable, ParkingState>;
   readonly name: string;
   readonly layoutIndex: number;
   readonly links: readonly Link[];
-  readonly tlsLinks: Record<Side, readonly Link[]>;
+  readonly parkableLinks: Record<Parkable, readonly Link[]>;
 }
 
 /** Writes into the memory of programs. */
 const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
 
-/** hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. */
-const TLS_PROGRAMS: Readonly<Record<Side, readonly ProgramName[]>> = {
-  server: ['hyper_server_parse', 'hyper_server_encode'],
-  client: ['hyper_client_parse', INJECTOR],
+/**
+ * hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. reqwest's asynchronous client:
+ * for calls that its blocking one hands over.
+ */
+const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
+  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode'],
+  client: ['hyper_client_parse', 'hyper_client_parse_at', INJECTOR],
+  blocking: ['reqwest_execute'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
-  SIDES.every((side) => !TLS_PROGRAMS[side].includes(program)),
+  PARKABLE.every((what) => !PARKABLE_PROGRAMS[what].includes(program)),
 );
+
+const PARKED: Readonly<Record<Parkable, string>> = {
+  server: 'no TLS seen so far: the TLS probes of its server side are parked',
+  client: 'no TLS seen so far: the TLS probes of its client side are parked',
+  blocking: 'no blocking call seen so far: the probes for those are parked',
+};
+const NEEDED: Readonly<Record<Parkable, string>> = {
+  server: 'TLS begins: the probes of its server side are back',
+  client: 'TLS begins: the probes of its client side are back',
+  blocking: 'blocking calls begin: the probes for those are back',
+};
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
 
@@ -102,51 +124,56 @@ export class Programs implements Disposable {
   }
 
   /**
-   * A trap costs 0.7 µs a hit, also where the program only finds that the sockets show all: a server (or client)
-   * that can speak TLS and doesn't gets rid of it. Changes `program.target`.
+   * A trap costs 0.7 µs a hit and more where caches are cold, also where the program finds nothing to do: a server (or
+   * client) that can speak TLS and doesn't gets rid of it, and so does who can make blocking calls. Changes
+   * `program.target`.
    */
-  parkTls(program: Program, side: Side): void {
+  park(program: Program, what: Parkable): void {
     const attached = this.#attachedOf(program);
-    if (attached?.tls[side] !== 'attached') return;
-    detach(attached.tlsLinks[side]);
-    attached.tlsLinks[side] = [];
-    attached.tls[side] = 'parked';
+    if (attached?.parking[what] !== 'attached') return;
+    detach(attached.parkableLinks[what]);
+    attached.parkableLinks[what] = [];
+    attached.parking[what] = 'parked';
     attached.target = this.#target(attached);
-    this.#log.info(`${attached.name}: no TLS seen so far: the TLS probes of its ${side} side are parked`);
+    this.#log.info(`${attached.name}: ${PARKED[what]}`);
   }
 
   /**
    * True when `program.target` has changed. `path` opens the binary now: the process by which it was opened
    * first may be gone.
    */
-  unparkTls(program: Program, side: Side, path: string): boolean {
+  unpark(program: Program, what: Parkable, path: string): boolean {
     const attached = this.#attachedOf(program);
-    if (attached?.tls[side] !== 'parked') return false;
-    attached.tlsLinks[side] = this.#attachProbes(
-      TLS_PROGRAMS[side],
+    if (attached?.parking[what] !== 'parked') return false;
+    attached.parkableLinks[what] = this.#attachProbes(
+      PARKABLE_PROGRAMS[what],
       attached.plan,
       path,
       attached.layoutIndex,
     );
-    attached.tls[side] = 'attached';
+    attached.parking[what] = 'attached';
     attached.target = this.#target(attached);
-    this.#log.info(
-      `${attached.name}: TLS begins: the probes of its ${side} side are back; requests of this moment may be missing`,
-    );
+    this.#log.info(`${attached.name}: ${NEEDED[what]}; requests of this moment may be missing`);
     return true;
+  }
+
+  /** They are not parked from now on. */
+  keep(program: Program, what: Parkable): void {
+    const attached = this.#attachedOf(program);
+    if (attached?.parking[what] === 'attached') attached.parking[what] = 'kept';
   }
 
   #attachedOf(program: Program): Attached | undefined {
     return [...this.#ready.values()].find((attached) => attached === program);
   }
 
-  #target({ plan, layoutIndex, tls }: Pick<Attached, 'plan' | 'layoutIndex' | 'tls'>): Uint8Array {
+  #target({ plan, layoutIndex, parking }: Pick<Attached, 'plan' | 'layoutIndex' | 'parking'>): Uint8Array {
     return encodeTarget(plan, layoutIndex, {
       tier: this.#tier,
       socketTier: this.#tracing.socketTier,
       inject: this.#tracing.injectionObstacle === undefined,
       injectTls: this.#tracing.tlsInjectionObstacle === undefined,
-      parked: { server: tls.server === 'parked', client: tls.client === 'parked' },
+      parked: eachParkable((what) => parking[what] === 'parked'),
     });
   }
 
@@ -172,15 +199,16 @@ export class Programs implements Disposable {
     await this.#tracing.kernel.load([...new Set(plan.probes.map(({ program }) => program))]);
     this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
     const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, layoutIndex);
-    const tlsLinks = this.#attachTls(plan, path, layoutIndex, links);
+    const parkableLinks = this.#attachParkable(plan, path, layoutIndex, links);
     const elapsed = Math.round(performance.now() - started);
     this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
     for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
-    const parkable = (side: Side): TlsState =>
-      this.#tier === 'auto' && this.#tracing.socketTier && tlsLinks[side].length > 0 ? 'attached' : 'none';
-    const tls = { server: parkable('server'), client: parkable('client') };
-    const target = this.#target({ plan, layoutIndex, tls });
-    return { plan, target, ...scopesOf(plan), tls, name, layoutIndex, links, tlsLinks };
+    const isParked = this.#tier === 'auto' && this.#tracing.socketTier;
+    const parking = eachParkable(
+      (what): ParkingState => (isParked && parkableLinks[what].length > 0 ? 'attached' : 'kept'),
+    );
+    const target = this.#target({ plan, layoutIndex, parking });
+    return { plan, target, ...scopesOf(plan), parking, name, layoutIndex, links, parkableLinks };
   }
 
   /** Without sites for what is not to be written, or can't be: nothing else depends on it. */
@@ -202,18 +230,19 @@ export class Programs implements Disposable {
     }
   }
 
-  #attachTls(
+  #attachParkable(
     plan: Plan,
     path: string,
     layoutIndex: number,
     others: readonly Link[],
-  ): Record<Side, readonly Link[]> {
-    const links: Record<Side, readonly Link[]> = { server: [], client: [] };
+  ): Record<Parkable, readonly Link[]> {
+    const links = eachParkable((): readonly Link[] => []);
     try {
-      for (const side of SIDES) links[side] = this.#attachProbes(TLS_PROGRAMS[side], plan, path, layoutIndex);
+      for (const what of PARKABLE)
+        links[what] = this.#attachProbes(PARKABLE_PROGRAMS[what], plan, path, layoutIndex);
       return links;
     } catch (error) {
-      detach([...others, ...links.server]);
+      detach([...others, ...Object.values(links).flat()]);
       throw error;
     }
   }
@@ -243,7 +272,11 @@ function detach(links: readonly Link[]): void {
   for (const link of links) link[Symbol.dispose]();
 }
 
-const allLinks = ({ links, tlsLinks }: Attached) => [...links, ...SIDES.flatMap((side) => tlsLinks[side])];
+const allLinks = ({ links, parkableLinks }: Attached) => [...links, ...Object.values(parkableLinks).flat()];
+
+function eachParkable<T>(of: (what: Parkable) => T): Record<Parkable, T> {
+  return { server: of('server'), client: of('client'), blocking: of('blocking') };
+}
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
 

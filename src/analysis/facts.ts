@@ -1,5 +1,5 @@
 import type { FileOffset, Svma } from '../base/address.ts';
-import type { Recovery, ThreadWord } from '../recover/recogniser.ts';
+import type { RecoveredSite, Recovery, ThreadWord } from '../recover/recogniser.ts';
 
 /** One PT_LOAD segment. Sizes in bytes. */
 export interface LoadSegment {
@@ -140,8 +140,9 @@ export interface BinaryFacts {
 /** A place in a function that has what another one, inlined there, would be given. */
 export interface SiteFact {
   readonly function: FunctionFact;
-  /** From the function's entry, bytes; 0: any place of its first block that still has the register. */
+  /** From the function's entry, bytes; 0: any place of its first block that still has the arguments. */
   readonly offset: number;
+  readonly arguments?: RecoveredSite['arguments'];
   /** By number in x86 encodings: the one that leads to the datum, and how many bytes behind it that is. */
   readonly register: number;
   readonly displacement: number;

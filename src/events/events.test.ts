@@ -25,7 +25,7 @@ const HANDLERS: readonly (keyof EventHandlers)[] = [
   'exec',
   'exit',
   'panic',
-  'tls',
+  'needed',
   'call',
   'clientRequest',
   'clientResponse',
@@ -152,11 +152,13 @@ test('a closed connection', () => {
   assert.deepEqual(decode(bytes), ['closed', { ...HEADER, routes: ['/a'], exiting: true, lost: true }]);
 });
 
-test('a client begins TLS, or one of its own does', () => {
-  const bytes = record(EVENT_KIND.TLS, H.size);
-  assert.deepEqual(decode(bytes), ['tls', HEADER, false]);
+test('probes are needed: a client begins TLS, or one of its own does, or makes a blocking call', () => {
+  const bytes = record(EVENT_KIND.NEEDED, H.size);
+  assert.deepEqual(decode(bytes), ['needed', HEADER, 'server']);
   bytes.writeUInt16LE(EVENT_FLAG.CLIENT, H.flags);
-  assert.deepEqual(decode(bytes), ['tls', HEADER, true]);
+  assert.deepEqual(decode(bytes), ['needed', HEADER, 'client']);
+  bytes.writeUInt16LE(EVENT_FLAG.BLOCKING, H.flags);
+  assert.deepEqual(decode(bytes), ['needed', HEADER, 'blocking']);
 });
 
 function call(authority: string, path: string): Buffer {

@@ -84,6 +84,9 @@ export interface ClosedEvent extends EventHeader {
   readonly lost: boolean;
 }
 
+/** TLS begins, the process being the server or the client; a blocking client makes its first call. */
+export type Needed = 'server' | 'client' | 'blocking';
+
 export interface EventHandlers {
   readonly request: (event: RequestEvent) => void;
   readonly piece: (event: PieceEvent) => void;
@@ -93,8 +96,8 @@ export interface EventHandlers {
   readonly exec: (event: EventHeader) => void;
   readonly exit: (event: EventHeader) => void;
   readonly panic: (event: EventHeader) => void;
-  /** TLS begins with a process whose TLS probes for that side are parked; `client`: the process is the client. */
-  readonly tls: (event: EventHeader, client: boolean) => void;
+  /** Of probes that are parked while nothing needs them, those of this process are needed. */
+  readonly needed: (event: EventHeader, what: Needed) => void;
   readonly call: (event: CallEvent) => void;
   readonly clientRequest: (event: RequestEvent) => void;
   readonly clientResponse: (event: ClientResponseEvent) => void;
@@ -136,8 +139,13 @@ export function createDecoder(handlers: EventHandlers) {
     else if (kind === EVENT_KIND.EXEC) handlers.exec(readHeader(view, at));
     else if (kind === EVENT_KIND.EXIT) handlers.exit(readHeader(view, at));
     else if (kind === EVENT_KIND.PANIC) handlers.panic(readHeader(view, at));
-    else handlers.tls(readHeader(view, at), hasFlag(view, at, EVENT_FLAG.CLIENT));
+    else handlers.needed(readHeader(view, at), readNeeded(view, at));
   };
+}
+
+function readNeeded(view: DataView, at: number): Needed {
+  if (hasFlag(view, at, EVENT_FLAG.BLOCKING)) return 'blocking';
+  return hasFlag(view, at, EVENT_FLAG.CLIENT) ? 'client' : 'server';
 }
 
 const isStream = (kind: number) => kind >= EVENT_KIND.STREAM_REQUEST && kind <= EVENT_KIND.STREAMS_CLOSED;
@@ -152,7 +160,7 @@ const SMALLEST: readonly (number | undefined)[] = Object.assign([], {
   [EVENT_KIND.EXEC]: H.size,
   [EVENT_KIND.EXIT]: H.size,
   [EVENT_KIND.PANIC]: H.size,
-  [EVENT_KIND.TLS]: H.size,
+  [EVENT_KIND.NEEDED]: H.size,
   [EVENT_KIND.CALL]: C.size,
   [EVENT_KIND.CLIENT_REQUEST]: Q.size,
   [EVENT_KIND.CLIENT_RESPONSE]: R.size,

@@ -17,7 +17,7 @@ export const EVENT_KIND = {
   CLOSED: 5,
   EXEC: 6,
   EXIT: 7,
-  TLS: 9,
+  NEEDED: 9,
   PANIC: 8,
   CALL: 10,
   CLIENT_REQUEST: 11,
@@ -49,6 +49,7 @@ export const EVENT_FLAG = {
   CUT: 128,
   CHANNEL: 256,
   OWN_CONTEXT: 512,
+  BLOCKING: 1024,
 } as const;
 
 /** enum orphan */
@@ -295,7 +296,7 @@ export const eventProcess = {
 
 /** struct target */
 export const target = {
-  size: 32,
+  size: 36,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -304,6 +305,7 @@ export const target = {
   tls: 20, // __u32
   clientPlaintext: 24, // __u32
   clientTls: 28, // __u32
+  executed: 32, // __u32
 } as const;
 
 /** struct file_key */

@@ -16,7 +16,7 @@ import { REQUEST_POLL, requestUrl, reqwest } from '../libraries/reqwest/reqwest.
 import { loadSites, POINTER_REGISTERS, pointerArgument } from '../x86/address-load.ts';
 import { addSites } from '../x86/atomic-add.ts';
 import { stateByte } from '../x86/state-byte.ts';
-import { inlinedSites } from './inlined-sites.ts';
+import { alsoInlined, type InlinedHook, inlinedSites } from './inlined-sites.ts';
 import type { ClientLayout, MissingHook, ProbeSite } from './plan.ts';
 import { type HookSites, hookSites, MAX_FUNCTION_SIZE, originOf, sitesIn, whyNoFunction } from './probes.ts';
 
@@ -51,8 +51,8 @@ export function clientParts(facts: BinaryFacts, readCode: CodeReader): ClientPar
     linked: hasHyperClient(facts),
     call: callSites(facts, readCode, request),
     send: hasCrate(facts, 'reqwest') ? { probes: [], missing: [] } : hookSites(SEND, facts, readCode),
-    encode: encodeSites(named('hyper.client.encode'), facts, readCode),
-    parse: named('hyper.client.parse'),
+    encode: alsoInlined(named('hyper.client.encode'), INLINED_ENCODE, facts, readCode),
+    parse: alsoInlined(named('hyper.client.parse'), INLINED_PARSE, facts, readCode),
     drop: dropSites(facts, readCode),
     blocking: blockingSites(facts, readCode, url),
     error: errorSites(facts, readCode),
@@ -98,7 +98,7 @@ function callSites(facts: BinaryFacts, readCode: CodeReader, request: Found<Requ
       hook: 'hyper.client.call',
       query: 'hyper.client.domain',
       program: 'hyper_client_call_at',
-      cookie: true,
+      inside: 'hyper_client_call_at',
     },
     facts,
     readCode,
@@ -118,21 +118,17 @@ function callSites(facts: BinaryFacts, readCode: CodeReader, request: Found<Requ
   return { probes: all.probes, missing: [...all.missing, ...missing.slice(0, 1)] };
 }
 
-/** The encoder, and what has it inlined. */
-function encodeSites(own: HookSites, facts: BinaryFacts, readCode: CodeReader): HookSites {
-  const inlined = inlinedSites(
-    {
-      hook: 'hyper.client.encode',
-      query: 'hyper.client.encode',
-      program: 'hyper_client_write_head',
-      cookie: false,
-    },
-    facts,
-    readCode,
-  );
-  if (inlined.probes.length + inlined.missing.length === 0) return own;
-  return own.probes.length === 0 ? inlined : joined([own, inlined]);
-}
+const INLINED_ENCODE: InlinedHook = {
+  hook: 'hyper.client.encode',
+  query: 'hyper.client.encode',
+  program: 'hyper_client_write_head',
+};
+const INLINED_PARSE: InlinedHook = {
+  hook: 'hyper.client.parse',
+  query: 'hyper.client.parse',
+  program: 'hyper_client_parse',
+  inside: 'hyper_client_parse_at',
+};
 
 /** In the place of an offset: the drop glue does not tell. */
 const UNKNOWN_STATE = 0xffff;
@@ -185,6 +181,12 @@ function errorSites(facts: BinaryFacts, readCode: CodeReader): HookSites {
       .flatMap((user) => loadsIn(user, vtable.svma, readCode, hook)),
   );
   if (probes.length > 0) return { probes, missing: [] };
+  const called = inlinedSites(
+    { hook, query: 'reqwest.poll', program: 'reqwest_error', inside: 'reqwest_error' },
+    facts,
+    readCode,
+  );
+  if (called.probes.length > 0) return called;
   return { probes, missing: [{ hook, reason: "no code that makes reqwest's time-out error was found" }] };
 }
 

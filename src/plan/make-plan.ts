@@ -9,6 +9,7 @@ import { type TlsEvidence, tlsClients, tlsServers } from '../libraries/tls/tls.t
 import { taskSlot } from '../libraries/tokio/task-slot.ts';
 import { type ClientParts, clientParts } from './client-parts.ts';
 import { injectionSites } from './injection-sites.ts';
+import { alsoInlined, type InlinedHook } from './inlined-sites.ts';
 import type {
   BinaryLayout,
   ClientLayout,
@@ -75,7 +76,9 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
     injection: injectionSites(facts, readCode, sources, known(clientLayout)),
     ...usedLayouts({
       layout:
-        fromLibrary || client.some(({ program }) => program === 'hyper_client_parse') ? parts.layout : UNUSED,
+        fromLibrary || client.some(({ program }) => program.startsWith('hyper_client_parse'))
+          ? parts.layout
+          : UNUSED,
       clientLayout,
       streamLayout: streams.length > 0 ? withoutRef(parts.streams.layout) : UNUSED,
     }),
@@ -110,6 +113,20 @@ interface Parts {
   readonly tlsClients: readonly TlsEvidence[];
 }
 
+const INLINED_PARSE: InlinedHook = {
+  hook: 'hyper.server.parse',
+  query: 'hyper.server.parse',
+  program: 'hyper_server_parse',
+  inside: 'hyper_server_parse_at',
+};
+
+const INLINED_ROUTE: InlinedHook = {
+  hook: 'axum.set_matched_path',
+  query: 'axum.set_matched_path',
+  program: 'axum_set_matched_path_at',
+  inside: 'axum_set_matched_path_at',
+};
+
 function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
   const sitesOf = (name: string): HookSites => {
     const found = HOOKS.filter((hook) => hook.name === name).map((hook) => hookSites(hook, facts, readCode));
@@ -119,9 +136,9 @@ function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
     };
   };
   return {
-    parse: sitesOf('hyper.server.parse'),
+    parse: alsoInlined(sitesOf('hyper.server.parse'), INLINED_PARSE, facts, readCode),
     encode: sitesOf('hyper.server.encode'),
-    route: sitesOf('axum.set_matched_path'),
+    route: alsoInlined(sitesOf('axum.set_matched_path'), INLINED_ROUTE, facts, readCode),
     panic: sitesOf('std.rust_panic'),
     layout: hyperLayout(facts),
     table: routeTable(facts),

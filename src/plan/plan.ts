@@ -28,8 +28,10 @@ export interface SourceChoice {
 /** BPF programs a probe can run (names of functions in bpf/agent.bpf.c). */
 export const PROGRAMS = [
   'hyper_server_parse',
+  'hyper_server_parse_at',
   'hyper_server_encode',
   'axum_set_matched_path',
+  'axum_set_matched_path_at',
   'tokio_task_new',
   'hyper_client_call',
   'hyper_client_call_at',
@@ -37,6 +39,7 @@ export const PROGRAMS = [
   'hyper_client_encode',
   'hyper_client_write_head',
   'hyper_client_parse',
+  'hyper_client_parse_at',
   'hyper_client_drop',
   'hyper_client_encoded',
   'reqwest_error',
@@ -75,7 +78,8 @@ export interface ProbeSite {
   readonly cost: 'emulated' | 'single-stepped';
   /**
    * The register's number in x86 encodings. Of a site in the middle of a function: where the datum is. `h2_*`: the
-   * frame's in the lower four bits, the stream's in the next four.
+   * frame's in the lower four bits, the stream's in the next four; `axum_set_matched_path_at`: the route's number's and the
+   * map's; `hyper_*_parse`: the buffer's and the ParseContext's.
    */
   readonly register?: number;
   /**

@@ -3,14 +3,26 @@ import type { DataImage } from '../elf/data-image.ts';
 import type { FunctionRanges } from '../elf/eh-frame.ts';
 import { type PanicLocation, panicLocations } from '../rust/locations.ts';
 import { type TraceEvent, traceEvents } from '../rust/trace-events.ts';
-import { type ArgumentFlow, argumentFlow } from '../x86/argument-flow.ts';
+import { type ArgumentFlow, argumentFlow, argumentsRead } from '../x86/argument-flow.ts';
 import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
+import { behindFirstWord } from '../x86/first-word.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
+import { type LimitStore, limitStores } from '../x86/limit-store.ts';
+import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
-import { type ThreadAccess, threadAccesses } from '../x86/thread-access.ts';
+import { sharedDrops } from '../x86/shared-drop.ts';
+import { type SlabLookup, slabLookups } from '../x86/slab-lookup.ts';
+import {
+  type ThreadAccess,
+  type ThreadAccessor,
+  threadAccesses,
+  threadAccessor,
+} from '../x86/thread-access.ts';
 import type { CodeIndex, References } from './code-index.ts';
+import { inverted, push } from './grouped.ts';
+import { functionsByFile, panicUses } from './panic-uses.ts';
 
 /** A function whose name is not known. */
 export interface CodeFunction {
@@ -36,6 +48,11 @@ export interface PassedTo {
   readonly callee: CodeFunction;
 }
 
+/** A pointer so many bytes behind an argument. */
+export interface MemberPassedTo extends PassedTo {
+  readonly displacement: number;
+}
+
 /** A reference from code, inside the function that holds it. */
 export interface PlaceIn {
   readonly place: number;
@@ -58,7 +75,7 @@ export interface Program {
   functionsOf(crate: string, file: RegExp): readonly CodeFunction[];
   /** Functions that its code calls, or ends with a jump to, in the order of the code; one more than once. */
   callees(one: CodeFunction): readonly CodeFunction[];
-  /** The same without decoding: now and then one that only looks like a call. */
+  /** The same without decoding, each once: now and then one that only looks like a call. */
   probableCallees(one: CodeFunction): readonly CodeFunction[];
   callers(one: CodeFunction): readonly PlaceIn[];
   /** Names of other objects' functions that its code calls. */
@@ -81,19 +98,37 @@ export interface Program {
   argumentUse(one: CodeFunction): ReadonlyMap<string, ReadonlySet<number>>;
   /** What it surely does with its arguments. */
   argumentFlow(one: CodeFunction): ArgumentFlow;
+  /** Argument registers that it reads first: `argumentFlow(one).read`, for less. */
+  argumentsRead(one: CodeFunction): ReadonlySet<ArgumentRegister>;
   /** Functions that get one of its arguments, and in which register. */
   argumentsPassed(one: CodeFunction): readonly PassedTo[];
+  /** Functions that get a pointer to a member of what an argument points to, also those that it ends with. */
+  membersPassed(one: CodeFunction): readonly MemberPassedTo[];
   /** Follows its arguments and its frame through its code, see `pointerFlow`. */
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
+  /** Look-ups of a number in a map of std with such buckets. */
+  mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[];
+  /** Where it has found an entry of a slab. */
+  slabLookups(one: CodeFunction): readonly SlabLookup[];
+  /** Where it compares a number with a limit behind a lock that it holds, and sets the limit to it. */
+  limitStores(one: CodeFunction): readonly LimitStore[];
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
   factsOf(one: CodeFunction): FunctionFacts | undefined;
+  /** Displacements at which it looks behind the pointer in the first word behind an argument, or hands that on. */
+  behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number>;
+  /** Functions that it calls when it was the last one to hold something shared: what destroys that. */
+  sharedDrops(one: CodeFunction): readonly CodeFunction[];
+  /** Its accesses to thread-local memory, also where another function told it the address. */
   threadAccesses(one: CodeFunction): readonly ThreadAccess[];
+  /** If it is a function that tells the address of a thread-local variable. */
+  threadAccessor(one: CodeFunction): ThreadAccessor | undefined;
   codeOf(one: CodeFunction): Code | undefined;
   readonly image: DataImage;
 }
 
+export type { ArgumentRegister } from '../x86/instruction.ts';
 export type { Place } from '../x86/pointer-flow.ts';
 
 /** The bytes of a function; undefined when they are not in the file. */
@@ -102,7 +137,9 @@ export type ReadFunction = (one: CodeFunction) => Uint8Array | undefined;
 const MAX_FUNCTION = 1 << 20;
 /** Bytes of code that are decoded for one program: the functions that matter are a small part of it. */
 const MAX_DECODED = 1 << 25;
-const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], read: new Set() };
+/** A function that tells where a thread-local variable is may initialise it, and do nothing else. */
+const MAX_ACCESSOR = 256;
+const NO_FLOW: ArgumentFlow = { behind: new Map(), passed: [], members: [], read: new Set() };
 
 export function createProgram(
   image: DataImage,
@@ -125,13 +162,15 @@ class IndexedProgram implements Program {
   /** Starts of functions that may use thread-local memory. */
   readonly #threadLocal: ReadonlySet<number>;
   #decodable = MAX_DECODED;
-  readonly #locations = new Map<number, PanicLocation>();
-  readonly #uses = new Map<number, LocationUse[]>();
-  readonly #byFile = new Map<string, Set<number>>();
+  readonly #uses: ReadonlyMap<number, readonly LocationUse[]>;
+  /** By `<crate> <file>`: starts of functions with panic locations in it. */
+  readonly #byFile: ReadonlyMap<string, ReadonlySet<number>>;
   readonly #flows = new Map<number, ArgumentFlow>();
+  readonly #probable = new Map<number, readonly CodeFunction[]>();
+  readonly #accessors = new Map<number, ThreadAccessor | undefined>();
   #events: Map<number, EventUse[]> | undefined;
-  #callers: Map<number, number[]> | undefined;
-  #users: Map<number, number[]> | undefined;
+  readonly #callers: ReadonlyMap<number, readonly number[]>;
+  #users: ReadonlyMap<number, readonly number[]> | undefined;
 
   constructor(image: DataImage, ranges: FunctionRanges, index: CodeIndex, read: ReadFunction) {
     this.image = image;
@@ -142,26 +181,12 @@ class IndexedProgram implements Program {
       svma,
       size: (ranges.ends[i] ?? svma) - svma,
     }));
-    for (const location of panicLocations(image)) this.#locations.set(location.svma, location);
-    this.#collectUses();
+    this.#callers = inverted(index.calls);
+    this.#uses = panicUses(panicLocations(image), { index, callers: this.#callers, program: this });
+    this.#byFile = functionsByFile(this.#uses);
     this.crates = this.#cratesUsed();
     this.additions = index.additions.flatMap((place) => this.#placeIn(place));
     this.#threadLocal = new Set(index.threadLocal.flatMap((place) => this.functionAt(place)?.svma ?? []));
-  }
-
-  #collectUses(): void {
-    const { places, targets } = this.#index.data;
-    for (const [i, target] of targets.entries()) {
-      const location = this.#locations.get(target);
-      const one = location && this.functionAt(places[i] ?? 0);
-      if (!location || !one) continue;
-      const use = { place: places[i] ?? 0, location };
-      push(this.#uses, one.svma, use);
-      const { source } = location;
-      if (!source) continue;
-      const key = `${source.crate} ${source.file}`;
-      this.#byFile.set(key, (this.#byFile.get(key) ?? new Set()).add(one.svma));
-    }
   }
 
   #cratesUsed(): Program['crates'] {
@@ -199,26 +224,70 @@ class IndexedProgram implements Program {
   argumentFlow(one: CodeFunction): ArgumentFlow {
     const known = this.#flows.get(one.svma);
     const code = known ? undefined : this.codeOf(one);
-    const flow = known ?? (code ? argumentFlow(code) : NO_FLOW);
+    const flow = known ?? (code ? argumentFlow(code, (address) => this.image.u32(address)) : NO_FLOW);
     this.#flows.set(one.svma, flow);
     return flow;
   }
 
+  argumentsRead(one: CodeFunction): ReadonlySet<ArgumentRegister> {
+    const known = this.#flows.get(one.svma);
+    const code = known ? undefined : this.codeOf(one);
+    return known?.read ?? (code ? argumentsRead(code) : new Set());
+  }
+
   argumentsPassed(one: CodeFunction): readonly PassedTo[] {
     return this.argumentFlow(one).passed.flatMap(({ argument, as, target }) => {
-      const callee = this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
+      const callee = this.#startedBy(target);
       return callee ? [{ argument, as, callee }] : [];
+    });
+  }
+
+  membersPassed(one: CodeFunction): readonly MemberPassedTo[] {
+    return this.argumentFlow(one).members.flatMap(({ argument, displacement, as, target }) => {
+      const callee = this.#startedBy(target);
+      return callee ? [{ argument, displacement, as, callee }] : [];
     });
   }
 
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void {
     const code = this.codeOf(one);
-    if (code) pointerFlow(code, visit);
+    if (code) pointerFlow(code, visit, (address) => this.image.u32(address));
+  }
+
+  mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[] {
+    const code = this.codeOf(one);
+    return code ? mapLookups(code, bucketSize) : [];
+  }
+
+  slabLookups(one: CodeFunction): readonly SlabLookup[] {
+    const code = this.codeOf(one);
+    return code ? slabLookups(code) : [];
+  }
+
+  limitStores(one: CodeFunction): readonly LimitStore[] {
+    const code = this.codeOf(one);
+    return code ? limitStores(code) : [];
   }
 
   importersOf(name: string): readonly PlaceIn[] {
     const { places, targets } = this.#index.imports;
     return this.#verified([...places].filter((_, i) => this.image.imports.get(targets[i] ?? 0) === name));
+  }
+
+  behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number> {
+    const code = this.codeOf(one);
+    return code ? behindFirstWord(code, argument) : new Set();
+  }
+
+  sharedDrops(one: CodeFunction): readonly CodeFunction[] {
+    const code = this.codeOf(one);
+    const targets = code ? sharedDrops(code) : [];
+    return targets.flatMap((target) => this.#startedBy(target) ?? []);
+  }
+
+  /** Of a call's target: a function, or the slot with its address. */
+  #startedBy(target: number): CodeFunction | undefined {
+    return this.startsAt(target) ?? this.startsAt(this.image.u64(target) ?? 0);
   }
 
   #placeIn(place: number): readonly PlaceIn[] {
@@ -245,9 +314,23 @@ class IndexedProgram implements Program {
   }
 
   threadAccesses(one: CodeFunction): readonly ThreadAccess[] {
-    if (!this.#threadLocal.has(one.svma)) return [];
+    const accessorAt = (target: number): ThreadAccessor | undefined => {
+      const called = this.startsAt(target);
+      return called && this.threadAccessor(called);
+    };
+    const told = this.probableCallees(one).some(({ svma }) => accessorAt(svma));
+    if (!told && !this.#threadLocal.has(one.svma)) return [];
     const code = this.codeOf(one);
-    return code ? threadAccesses(code) : [];
+    return code ? threadAccesses(code, accessorAt) : [];
+  }
+
+  threadAccessor(one: CodeFunction): ThreadAccessor | undefined {
+    if (!this.#threadLocal.has(one.svma) || one.size > MAX_ACCESSOR) return undefined;
+    if (!this.#accessors.has(one.svma)) {
+      const code = this.codeOf(one);
+      this.#accessors.set(one.svma, code && threadAccessor(code));
+    }
+    return this.#accessors.get(one.svma);
   }
 
   /** Whether an instruction refers to something with the 32 bits behind `place`, its last. */
@@ -307,13 +390,17 @@ class IndexedProgram implements Program {
   }
 
   probableCallees(one: CodeFunction): readonly CodeFunction[] {
+    const known = this.#probable.get(one.svma);
+    if (known) return known;
     const { places, targets } = this.#index.calls;
     const [first, last] = [upperBound(places, one.svma - 1), upperBound(places, one.svma + one.size - 1)];
-    return [...targets.subarray(first, last)].flatMap((target) => this.functionAt(target) ?? []);
+    const called = [...new Set(targets.subarray(first, last))];
+    const found = called.flatMap((target) => this.functionAt(target) ?? []);
+    this.#probable.set(one.svma, found);
+    return found;
   }
 
   callers(one: CodeFunction): readonly PlaceIn[] {
-    this.#callers ??= inverted(this.#index.calls);
     return this.#verified(this.#callers.get(one.svma)).filter((at) => at.function.svma !== one.svma);
   }
 
@@ -358,22 +445,6 @@ class IndexedProgram implements Program {
       .flatMap((place) => this.#placeIn(place))
       .filter((at) => this.#isInstruction(at.place, at.function));
   }
-}
-
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
-}
-
-function inverted({ places, targets }: References, also?: (target: number) => number | undefined) {
-  const map = new Map<number, number[]>();
-  for (const [i, target] of targets.entries()) {
-    push(map, target, places[i] ?? 0);
-    const through = also?.(target);
-    if (through !== undefined && through > 0) push(map, through, places[i] ?? 0);
-  }
-  return map;
 }
 
 /** How many of the sorted values are ≤ value. */

@@ -1,3 +1,4 @@
+import type { ArgumentRegister } from '../x86/instruction.ts';
 import type { Program } from './program.ts';
 
 /** A function that was found without a symbol. */
@@ -13,8 +14,9 @@ export interface RecoveredFunction {
 /** A place in code that has what a function would be given, where that function is inlined. */
 export interface RecoveredSite {
   readonly function: RecoveredFunction;
-  /** From the function's entry, bytes; 0: any place of its first block that still has the register. */
+  /** From the function's entry, bytes; 0: any place of its first block that still has the arguments. */
   readonly offset: number;
+  readonly arguments?: readonly ArgumentRegister[];
   /** By number in x86 encodings: the one that leads to the datum, and how many bytes behind it that is. */
   readonly register: number;
   readonly displacement: number;
@@ -44,6 +46,8 @@ export interface ThreadWord {
   readonly offset: number;
   /** Thread-local bytes that the same functions look at, sorted. */
   readonly bytes: readonly number[];
+  /** Where the variable around it begins, as functions say that tell its address: sorted, one if they agree. */
+  readonly starts: readonly number[];
 }
 
 export type WordRecognition = { readonly found: readonly ThreadWord[] } | { readonly reason: string };

@@ -5,6 +5,7 @@ import {
   FunctionDecoder,
   registerNumber,
 } from './instruction.ts';
+import type { ReadWord } from './jump-table.ts';
 import { type FlowStep, pointerFlow } from './pointer-flow.ts';
 
 /** An argument that a function hands on in the register `as`. */
@@ -15,50 +16,62 @@ export interface PassedArgument {
   readonly target: number;
 }
 
+/** A pointer to a member of what an argument points to, handed on by a call or by a jump that ends the function. */
+export interface PassedMember extends PassedArgument {
+  readonly displacement: number;
+}
+
 /** What a function surely does with its arguments, whatever way it goes. */
 export interface ArgumentFlow {
   /** Displacements at which it reads or writes behind the argument. */
   readonly behind: ReadonlyMap<ArgumentRegister, ReadonlySet<number>>;
   readonly passed: readonly PassedArgument[];
+  readonly members: readonly PassedMember[];
   /** Argument registers that it reads before it calls anything or writes them. */
   readonly read: ReadonlySet<ArgumentRegister>;
 }
 
 /** Nothing is known of code that is damaged, or whose ways do not settle. */
-export function argumentFlow(code: Code): ArgumentFlow {
+export function argumentFlow(code: Code, readWord?: ReadWord): ArgumentFlow {
   const behind = new Map<ArgumentRegister, Set<number>>();
   const passed: PassedArgument[] = [];
-  pointerFlow(code, (step) => {
+  const members: PassedMember[] = [];
+  const visit = (step: FlowStep) => {
     const { memory, instruction } = step;
     if (memory && memory.base !== 'frame')
       behind.set(memory.base, (behind.get(memory.base) ?? new Set()).add(memory.displacement));
-    if (instruction.flow === 'call') passed.push(...passedBy(code, step));
-  });
-  return { behind, passed, read: argumentsRead(code) };
+    for (const { displacement, ...one } of instruction.flow === 'straight' ? [] : handedBy(code, step))
+      if (displacement !== 0) members.push({ ...one, displacement });
+      else if (instruction.flow === 'call') passed.push(one);
+  };
+  pointerFlow(code, visit, readWord);
+  return { behind, passed, members, read: argumentsRead(code) };
 }
 
-/** Arguments that a call of a known target finds in argument registers. */
-function passedBy(code: Code, { instruction, placeIn, target }: FlowStep): readonly PassedArgument[] {
+/** What a call of a known target, or a jump to one outside, finds in argument registers of arguments and their members. */
+function handedBy(code: Code, { instruction, placeIn, target }: FlowStep): readonly PassedMember[] {
   const called = target ?? slotOf(code, instruction);
-  if (called === undefined) return [];
+  const isInside = called !== undefined && called >= code.svma && called < code.svma + code.bytes.length;
+  if (called === undefined || (isInside && instruction.flow !== 'call')) return [];
   return ARGUMENT_REGISTERS.flatMap((as) => {
     const place = placeIn(ENCODED[as]);
-    if (!place || place.base === 'frame' || place.displacement !== 0) return [];
-    return [{ argument: place.base, as, target: called }];
+    if (!place || place.base === 'frame') return [];
+    return [{ argument: place.base, displacement: place.displacement, as, target: called }];
   });
 }
 
 /** In x86 encodings. */
 const ENCODED = { rdi: 7, rsi: 6, rdx: 2, rcx: 1, r8: 8, r9: 9 } as const;
 
-/** FF /2 with a displacement from the next instruction: `call [rip + …]`. */
+/** FF /2, FF /4 with a displacement from the next instruction: `call [rip + …]`, `jmp [rip + …]`. */
 function slotOf(code: Code, { offset, bytes }: FlowStep['instruction']): number | undefined {
-  if (bytes.length !== 6 || bytes[0] !== 0xff || bytes[1] !== 0x15) return undefined;
+  if (bytes.length !== 6 || bytes[0] !== 0xff || (bytes[1] !== 0x15 && bytes[1] !== 0x25)) return undefined;
   const displacement = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getInt32(2, true);
   return code.svma + offset + bytes.length + displacement;
 }
 
-function argumentsRead(code: Code): ReadonlySet<ArgumentRegister> {
+/** Argument registers that a function reads before it calls anything or writes them; without following any. */
+export function argumentsRead(code: Code): ReadonlySet<ArgumentRegister> {
   using decoder = new FunctionDecoder(code);
   const read = new Set<ArgumentRegister>();
   const untouched = new Set<ArgumentRegister>(ARGUMENT_REGISTERS);

@@ -12,6 +12,8 @@ export interface FunctionFacts {
   readonly immediateEnds: ReadonlySet<number>;
   /** Values that it compares something with. */
   readonly compared: ReadonlySet<number>;
+  /** Whether it has an atomic compare-and-exchange. */
+  readonly exchanges: boolean;
 }
 
 /** Decodes a whole function once. */
@@ -26,18 +28,20 @@ export function functionFacts(code: Code): FunctionFacts {
     compared: new Set<number>(),
   };
   let brokenAt: number | undefined;
+  let exchanges = false;
   let end = code.svma as number;
   while (decoder.canDecode && brokenAt === undefined) {
     decoder.decodeOut(current);
     if (current.isInvalid) brokenAt = end;
     else {
       end += current.length;
+      exchanges ||= current.hasLockPrefix && current.mnemonic === iced().Mnemonic.Cmpxchg;
       note(current, end, facts);
     }
   }
   decoder.free();
   current.free();
-  return { brokenAt, ...facts };
+  return { brokenAt, exchanges, ...facts };
 }
 
 interface Notes {

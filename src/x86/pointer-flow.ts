@@ -7,6 +7,7 @@ import {
   FunctionDecoder,
   type Instruction,
 } from './instruction.ts';
+import { JumpTables, type ReadWord } from './jump-table.ts';
 import { isKept } from './kept-registers.ts';
 import { isEmulated } from './uprobe.ts';
 
@@ -21,6 +22,8 @@ export interface FlowStep {
   readonly instruction: Instruction;
   /** What a register holds, by its number in x86 encodings: 0 rax, 1 rcx, 2 rdx, 3 rbx, 4 rsp, 5 rbp, 6 rsi, 7 rdi, 8 … 15. */
   readonly placeIn: (register: number) => Place | undefined;
+  /** What the slot of the frame at the displacement holds. */
+  readonly placeAt: (displacement: number) => Place | undefined;
   /** The memory it refers to, when it is known where. */
   readonly memory: Place | undefined;
   /** Of a direct call or jump: its target's svma. */
@@ -45,22 +48,28 @@ interface Edges {
   indirect: Known | undefined;
 }
 
-const MAX_PASSES = 8;
+const MAX_PASSES = 16;
 
 /**
  * Walks a function and follows its arguments, and addresses in its frame, through registers and stack slots. Where ways
- * join only what all agree on is known: passes are made until nothing changes. Jumps by tables are taken to lead to every
+ * join only what all agree on is known: passes are made until nothing changes. Jumps by tables lead where the tables say
+ * (`readWord`: of the program's data); those by other ones are taken to lead to every
  * place behind them that is not only reached from above, and to all code that nothing else leads to. Code to which no way is known, as that which unwinding runs, says nothing
  * about where it leads. `visit` sees each instruction once, in the order of the code; it is not called when the passes do
  * not settle.
  */
-export function pointerFlow(code: Code, visit: (step: FlowStep) => void): void {
+export function pointerFlow(
+  code: Code,
+  visit: (step: FlowStep) => void,
+  readWord: ReadWord = () => undefined,
+): void {
+  const tables = new JumpTables(readWord, code.svma, code.bytes.length);
   let edges = noEdges();
   for (let pass = 0; pass < MAX_PASSES; pass++) {
     const next = noEdges();
-    walk(code, edges, next);
+    walk(code, tables, edges, next);
     if (sameEdges(edges, next)) {
-      walk(code, edges, noEdges(), visit);
+      walk(code, tables, edges, noEdges(), visit);
       return;
     }
     edges = next;
@@ -69,13 +78,21 @@ export function pointerFlow(code: Code, visit: (step: FlowStep) => void): void {
 
 const noEdges = (): Edges => ({ backward: new Map(), indirect: undefined });
 
-function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) => void): void {
+function walk(
+  code: Code,
+  tables: JumpTables,
+  edges: Edges,
+  next: Edges,
+  visit?: (step: FlowStep) => void,
+): void {
   using decoder = new FunctionDecoder(code);
   const { Register } = iced();
+  tables.forget();
   let known: Known | undefined = { registers: entryState(), slots: new Map() };
   const forward = new Map<number, Known>();
   let reached = true;
   let stack = known.registers.get(Register.RSP);
+  let body = stack;
   for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next()) {
     const ways: readonly (Known | undefined)[] = [
       reached ? known : undefined,
@@ -84,6 +101,7 @@ function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) =>
     ];
     const joined = !reached || ways[1] !== undefined || ways[2] !== undefined;
     if (joined) known = joinedWays([...ways, reached ? next.indirect : edges.indirect], stack);
+    if (joined) tables.forget();
     stack = known?.registers.get(Register.RSP) ?? stack;
     forward.delete(one.offset);
     const { current } = decoder;
@@ -94,6 +112,7 @@ function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) =>
     visit?.({
       instruction: one,
       placeIn: (number) => registers.get(iced().Register.RAX + number),
+      placeAt: (displacement) => known?.slots.get(displacement),
       memory,
       target,
       joined,
@@ -101,10 +120,20 @@ function walk(code: Code, edges: Edges, next: Edges, visit?: (step: FlowStep) =>
       emulated: isEmulated(one.bytes),
     });
     if (known) step(decoder, one, known.registers, known.slots, memory);
-    if (known && jump) leave(jump.target, one.offset, known, forward, next);
+    const leaves = jump?.target === undefined && isTailCall(current, stack, body);
+    for (const to of jump && !leaves ? (tables.targetsOf(current) ?? [jump.target]) : [])
+      if (known) leave(to, one.offset, known, forward, next);
+    tables.note(decoder);
     reached = one.flow !== 'transfer' || isConditional(current);
+    // What stands behind an epilogue belongs to the body again.
+    if (stack?.displacement !== 0) body = one.flow === 'straight' ? body : stack;
+    else if (!reached) stack = body;
   }
 }
+
+/** A jump through a slot of the global offset table, or behind the epilogue: to another function. */
+const isTailCall = (current: IcedInstruction, stack: Place | undefined, body: Place | undefined): boolean =>
+  current.isIpRelMemoryOperand || (stack?.displacement === 0 && body?.displacement !== 0);
 
 /** The stack pointer is the same in the whole body of a function, whatever leads there. */
 function joinedWays(ways: readonly (Known | undefined)[], stack: Place | undefined): Known | undefined {
@@ -238,7 +267,7 @@ function resultOf(
   const { Code: Opcode, OpKind } = iced();
   const { code, op0Register } = current;
   if (code === Opcode.Lea_r64_m) return memory && [op0Register, memory];
-  if (code !== Opcode.Mov_r64_rm64 && code !== Opcode.Mov_rm64_r64) return undefined;
+  if (code !== Opcode.Mov_r64_rm64 && code !== Opcode.Mov_rm64_r64) return sumOf(current, state);
   if (current.op0Kind !== OpKind.Register) return undefined;
   if (current.op1Kind === OpKind.Register) {
     const copied = state.get(current.op1Register);
@@ -246,6 +275,16 @@ function resultOf(
   }
   const kept = memory?.base === 'frame' ? slots.get(memory.displacement) : undefined;
   return kept && [op0Register, kept];
+}
+
+/** `add r, imm`. */
+function sumOf(current: IcedInstruction, state: State): readonly [number, Place] | undefined {
+  const { Code: Opcode, OpKind } = iced();
+  const { code, op0Register } = current;
+  const before = state.get(op0Register);
+  if (!before || (code !== Opcode.Add_rm64_imm8 && code !== Opcode.Add_rm64_imm32)) return undefined;
+  if (current.op0Kind !== OpKind.Register) return undefined;
+  return [op0Register, moved(before, Number(BigInt.asIntN(64, current.immediate(1))))];
 }
 
 function storedValue(current: IcedInstruction, state: State): Place | undefined {

@@ -184,7 +184,12 @@ check(
     ...[newTask(20), ...execute(2), ...call(2), inTask(20), ...call(3)],
   ],
   [
-    ...['> 0 GET /a HTTP/1.1', 'call 1 GET http://h/x in /a', 'call 2 GET http://h/x no_task'],
+    ...[
+      '> 0 GET /a HTTP/1.1',
+      'needed-blocking',
+      'call 1 GET http://h/x in /a',
+      'call 2 GET http://h/x no_task',
+    ],
     ...['call 3 GET http://h/x in /a', 'NO_TASK 1'],
   ],
 );
@@ -197,6 +202,7 @@ check(
   [
     ...[
       '> 0 GET /a HTTP/1.1',
+      'needed-blocking',
       'call 1 GET http://h/x in /a',
       'call 2 GET http://h/x no_context',
       'NO_CONTEXT 1',
@@ -210,7 +216,7 @@ check(
     ...[...execute(2), ...call(2), ...execute(1), ...call(1)],
   ],
   [
-    ...['> 0 GET /a HTTP/1.1', '#2 > 0 GET /b HTTP/1.1'],
+    ...['> 0 GET /a HTTP/1.1', 'needed-blocking', '#2 > 0 GET /b HTTP/1.1'], // once a process
     ...['call 1 GET http://h/x in /b', 'call 2 GET http://h/x in /a'],
   ],
 );
@@ -220,7 +226,7 @@ check(
     ...[thread(3), recv(get('/a')), ...blockingCall(1), send(OK), ...blockingCall(1), thread(4)],
     ...[...execute(1), ...call(1)],
   ],
-  ['> 0 GET /a HTTP/1.1', '< 0 200', 'call 1 GET http://h/x no_task', 'NO_TASK 1'],
+  ['> 0 GET /a HTTP/1.1', 'needed-blocking', '< 0 200', 'call 1 GET http://h/x no_task', 'NO_TASK 1'],
 );
 check(
   'what a task was born with outlives a call without handoff',

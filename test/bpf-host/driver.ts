@@ -11,6 +11,7 @@ import {
   type ClosedEvent,
   createDecoder,
   type EventHeader,
+  type Needed,
   type PieceEvent,
   type RequestEvent,
   type ResponseEvent,
@@ -50,7 +51,7 @@ export type Recorded =
   | { readonly kind: 'dropped'; readonly connection: number }
   | { readonly kind: 'response'; readonly event: ResponseEvent }
   | { readonly kind: 'closed'; readonly event: ClosedEvent }
-  | { readonly kind: 'exec' | 'exit' | 'panic' | 'tls' | 'client-tls'; readonly event: EventHeader }
+  | { readonly kind: 'exec' | 'exit' | 'panic' | `needed-${Needed}`; readonly event: EventHeader }
   | { readonly kind: 'call'; readonly event: CallEvent }
   | { readonly kind: 'client-request'; readonly event: RequestEvent }
   | { readonly kind: 'client-response' | 'client-closed'; readonly event: ClientResponseEvent }
@@ -122,7 +123,7 @@ function recorder(add: (record: Recorded) => void): (record: Buffer) => void {
     exec: (event) => add({ kind: 'exec', event }),
     exit: (event) => add({ kind: 'exit', event }),
     panic: (event) => add({ kind: 'panic', event }),
-    tls: (event, client) => add({ kind: client ? 'client-tls' : 'tls', event }),
+    needed: (event, what) => add({ kind: `needed-${what}`, event }),
     call: (event) => add({ kind: 'call', event }),
     clientRequest: (event) => add({ kind: 'client-request', event }),
     clientResponse: (event) => add({ kind: 'client-response', event }),

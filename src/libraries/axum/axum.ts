@@ -22,6 +22,13 @@ export const axum: Library = {
       contains: ['axum', 'set_matched_path_for_request'],
       pattern: /^axum::extract::matched_path::set_matched_path_for_request$/,
       recovery: { kind: 'functions', find: matchedPath },
+      inlinedBeside: ['axum.router'],
+    },
+    {
+      id: 'axum.router',
+      kind: 'function',
+      contains: ['axum', 'routing', 'call_with_state'],
+      pattern: /^<?axum::routing::(?:path_router::)?(?:Path)?Router<.*>>?::call_with_state$/,
     },
   ],
   hooks: [

@@ -3,6 +3,7 @@ import type { CodeFunction, EventUse, LocationUse, Program } from '../../recover
 import type { Recogniser, RecoveredFunction } from '../../recover/recogniser.ts';
 import { linesIn, type NamedUse } from '../../recover/spans.ts';
 import type { ArgumentName } from '../library.ts';
+import { takesLock } from './recover-inlined.ts';
 import { recogniseSilent } from './recover-silent.ts';
 
 type Line = NamedUse<EventUse | LocationUse>;
@@ -70,7 +71,9 @@ export const recogniseMethod =
     }
     const pure = hosts.filter(({ lines }) => lines.every((line) => isInside(line, method)));
     if (pure.length === 0) return { reason: `${own} is inlined into another function` };
-    const found = pure.filter(({ one }) => hasArguments(program, one, method));
+    const found = pure.flatMap((host) =>
+      hasArguments(program, host.one, method) ? [host] : throughHandle(program, host, method),
+    );
     if (found.length === 0)
       return { reason: `${own} is inlined into another function, or its arguments are elsewhere` };
     return { found: found.map(({ one, lines }) => recovered(one, lines, method)) };
@@ -106,12 +109,28 @@ function isInside(line: Line, method: StreamMethod): boolean {
   return method.inside.test(`${source.file} ${line.name ?? ''}`);
 }
 
+/**
+ * `DynStreams::recv_eof`, which locks and calls `Inner::recv_eof`, where that is a function of its own: the only one that
+ * calls it, without lines, with the handle as its argument. Of `Streams`, which has the same places, the first word
+ * points to the lock's Arc: its lock lies behind two counters.
+ */
+function throughHandle(program: Program, { one, lines }: Host, method: StreamMethod): readonly Host[] {
+  const [register] = Object.entries(method.arguments).find(([, shape]) => shape === 'handle') ?? [];
+  const callers = new Map(program.callers(one).map((at) => [at.function.svma, at.function]));
+  const [outer] = callers.values();
+  if (!register || !outer || callers.size > 1 || linesIn(program, outer).length > 0) return [];
+  const isLock = program.behindFirstWord(outer, register as ArgumentName).has(0);
+  return isLock && hasArguments(program, outer, method) ? [{ one: outer, lines }] : [];
+}
+
 function hasArguments(program: Program, one: CodeFunction, { arguments: wanted }: StreamMethod): boolean {
   const { read } = program.argumentFlow(one);
   return Object.entries(wanted).every(([name, shape]) => {
     const register = name as ArgumentName;
     if (shape === 'value') return read.has(register);
-    return read.has(register) && looksAt(program, one, register, SHAPES[shape]);
+    if (!read.has(register)) return false;
+    const isLock = shape === 'handle' && (register === 'rdi' || register === 'rsi');
+    return looksAt(program, one, register, SHAPES[shape]) || (isLock && takesLock(program, one, register));
   });
 }
 

@@ -9,6 +9,7 @@ import {
   RETRYABLY_SEND_REQUEST,
   SEND_REQUEST,
 } from './recover-client.ts';
+import { trySend } from './recover-send.ts';
 
 const CLIENT_TRANSACTION = '<hyper::proto::h1::role::Client as hyper::proto::h1::Http1Transaction>';
 /** hyper-util's client, and hyper 0.14's. */
@@ -24,7 +25,7 @@ const transaction = (method: 'parse' | 'encode'): SymbolQuery => ({
   contains: ['hyper', 'Client', 'Http1Transaction', method],
   pattern: new RegExp(`^${CLIENT_TRANSACTION}::${method}$`),
   recovery: { kind: 'functions', find: transactionOf('Client', method) },
-  ...(method === 'encode' && { inlinedBeside: FUTURES }),
+  inlinedBeside: FUTURES,
 });
 
 /** The drop glue of an async method's future: legacy names end in `{{closure}}`, v0 names in `{closure#0}`. */
@@ -78,6 +79,7 @@ export const hyperClient: Library = {
       kind: 'function',
       contains: ['hyper', 'client', 'dispatch', 'Sender', 'try_send'],
       pattern: /^<?hyper::client::dispatch::Sender<.*>>?::try_send$/,
+      recovery: { kind: 'functions', find: trySend },
     },
     future('hyper.client.future', 'send_request', SEND_REQUEST),
     future('hyper.client.retry_future', 'retryably_send_request', RETRYABLY_SEND_REQUEST),

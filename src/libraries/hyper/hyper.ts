@@ -15,6 +15,7 @@ const transaction = (method: 'parse' | 'encode') => ({
   contains: ['hyper', 'Server', 'Http1Transaction', method],
   pattern: new RegExp(`^${SERVER_TRANSACTION}::${method}$`),
   recovery: { kind: 'functions' as const, find: transactionOf('Server', method) },
+  inlinedBeside: ['hyper.server.code'],
 });
 
 /**

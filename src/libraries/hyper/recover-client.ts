@@ -1,4 +1,4 @@
-import type { CodeFunction, Place, Program } from '../../recover/program.ts';
+import type { CodeFunction, LocationUse, Place, Program } from '../../recover/program.ts';
 import type { Recogniser, RecoveredFunction, RecoveredSite } from '../../recover/recogniser.ts';
 import { namesIn } from '../../recover/spans.ts';
 
@@ -93,12 +93,18 @@ function uriOf(program: Program, one: CodeFunction, setter: CodeFunction): Place
 }
 
 function domainFunction(program: Program, { one, module, calls }: DomainHost): readonly RecoveredFunction[] {
-  const uses = [...(program.argumentUse(one).get('rsi') ?? [])];
+  // Code built for size copies registers by push and pop, which only the flow follows.
+  const sure = program.argumentFlow(one).behind.get('rsi') ?? [];
+  const uses = [...(program.argumentUse(one).get('rsi') ?? []), ...sure];
   const looksAtUri = uses.length > 0 && uses.every((offset) => offset >= 0 && offset < URI_SIZE);
-  if (!looksAtUri || program.locationsIn(one).length > 0) return [];
+  if (!looksAtUri || program.locationsIn(one).some((use) => !isInsideDomain(use))) return [];
   const evidence = `calls set_scheme (panic locations of client.rs) at ${calls} places, compares with port 443, rsi points to a Uri`;
   return [{ name: `${module}::extract_domain`, svma: one.svma, size: one.size, evidence }];
 }
+
+/** The Uri's methods may be inlined into it; itself it has no location. */
+const isInsideDomain = ({ location: { source } }: LocationUse): boolean =>
+  source !== undefined && /^(?:http|bytes|core|alloc|std)$/.test(source.crate);
 
 /**
  * extract_domain begins with a copy of the Uri: straight code that reads the texts of authority and path. The site is the

@@ -1,143 +1,38 @@
-import type { CodeFunction, Program } from '../../recover/program.ts';
-import type { Recogniser, Recognition, RecoveredFunction, RecoveredSite } from '../../recover/recogniser.ts';
+import type { Program } from '../../recover/program.ts';
+import type { Recogniser, Recognition, RecoveredSite } from '../../recover/recogniser.ts';
 import { type NamedUse, namesIn } from '../../recover/spans.ts';
+import { parsedHead } from './recover-parsed.ts';
+import { writtenHead } from './recover-written.ts';
+import {
+  type Host,
+  hostsOf,
+  type Method,
+  ownFunction,
+  ROLE,
+  type Side,
+  type Transaction,
+  transaction,
+} from './transaction.ts';
 
-const ROLE = /^src\/proto\/h1\/role\.rs$/;
-/** Crates whose functions may be inlined into one that parses or writes a head. */
-const HELPERS = new Set([
-  'http',
-  'bytes',
-  'httparse',
-  'core',
-  'alloc',
-  'std',
-  'smallvec',
-  'itoa',
-  'httpdate',
-  'tracing',
-  'tracing-core',
-  'log',
-]);
-
-interface Transaction {
-  /** Demangled name of the function that is looked for. */
-  readonly name: string;
-  /** Its own name in the table of lines. */
-  readonly own: string;
-  /** Other functions of the file that may be inlined into it. */
-  readonly parts: RegExp;
-  /** Arguments that it takes for pointers. */
-  readonly pointers: readonly string[];
-}
-
-const transaction = (side: 'Server' | 'Client', method: 'parse' | 'encode'): Transaction => ({
-  name: `<hyper::proto::h1::role::${side} as hyper::proto::h1::Http1Transaction>::${method}`,
-  own: `<${side} as Http1Transaction>::${method}`,
-  parts: PARTS[method],
-  pointers: ['rsi', 'rdx'],
-});
-
-const PARTS = {
-  parse:
-    /^(?:Server|Client)::(?:record_path_range|decoder|obs_fold_line.*)$|^<.*>::on_error$|^record_header_indices$|^is_complete_fast$|^can_.*$/,
-  encode:
-    /^(?:Server|Client)::(?:encode_headers.*|set_length|can_.*)$|^set_content_length$|^title_case$|^write_headers.*$|^<FastWrite as Write>::.*$|^extend$/,
-};
-
-/** `Http1Transaction::parse` and `encode` of one side, where they are functions of their own. */
+/** `Http1Transaction::parse` and `encode` of one side, where they are functions of their own, and where they are inlined. */
 export const transactionOf =
-  (side: 'Server' | 'Client', method: 'parse' | 'encode'): Recogniser =>
+  (side: Side, method: Method): Recogniser =>
   (program) =>
     recogniseTransaction(program, transaction(side, method));
 
 function recogniseTransaction(program: Program, wanted: Transaction): Recognition {
-  const hosts = program
-    .functionsOf('hyper', ROLE)
-    .map((one) => ({ one, named: namesIn(program, one) }))
-    .filter(({ named }) => named.some(({ name }) => name === wanted.own));
+  const hosts = hostsOf(program, wanted);
   if (hosts.length === 0) return { reason: `no panic location of ${wanted.own} was found` };
-  const found = hosts.flatMap(({ one, named }) => recovered(program, one, named, wanted) ?? []);
-  const sites = hosts.flatMap(({ one, named }) => writtenHead(program, one, named, wanted));
-  if (found.length + sites.length === hosts.length) return { found, sites };
+  const found = hosts.flatMap((host) => ownFunction(program, host, wanted) ?? []);
+  const others = hosts.filter(({ one }) => !found.some(({ svma }) => svma === one.svma));
+  const sites = others.flatMap((host) => inlinedSite(program, host, wanted) ?? []);
+  if (sites.length === others.length) return { found, sites };
   // A hook that misses some would leave requests without responses.
-  return {
-    reason: `${wanted.own} is inlined into ${hosts.length - found.length - sites.length} other functions`,
-  };
+  return { reason: `${wanted.own} is inlined into ${others.length - sites.length} other functions` };
 }
 
-/** The function itself, not one into which it is inlined: nothing in it is from elsewhere. */
-function recovered(
-  program: Program,
-  one: CodeFunction,
-  named: readonly NamedUse[],
-  { name, own, parts, pointers }: Transaction,
-): RecoveredFunction | undefined {
-  const isOwn = ({ use: { location }, name: from }: NamedUse): boolean => {
-    const { source } = location;
-    if (source?.crate !== 'hyper') return source !== undefined && HELPERS.has(source.crate);
-    if (!ROLE.test(source.file))
-      return /^src\/common\/date\.rs$|^src\/headers\.rs$|^src\/ext/.test(source.file);
-    return from !== undefined && (from === own || parts.test(from));
-  };
-  if (!named.every(isOwn)) return undefined;
-  const use = program.argumentUse(one);
-  if (pointers.some((pointer) => !use.has(pointer))) return undefined;
-  const lines = [...new Set(named.filter((each) => each.name === own).map((each) => each.use.location.line))];
-  const version = named.find((each) => each.name === own);
-  const exact = version?.use.location.source?.version === version?.linesOf;
-  const lineText = `panic location${lines.length > 1 ? 's' : ''} at line ${lines.sort((a, b) => a - b).join(', ')} of role.rs`;
-  const evidence = `${lineText}${exact ? '' : ` (lines of hyper ${version?.linesOf})`}, pointers in ${pointers.join(' and ')}`;
-  return { name, svma: one.svma, size: one.size, evidence };
-}
-
-const RSI = 6;
-const RDI = 7;
-const WRITE_HEAD =
-  /^(?:Conn::(?:write_head|encode_head|enforce_version|fix_keep_alive|can_.*|.*keep_alive.*))$/;
-
-/**
- * `Conn::write_head(&mut self rdi, head: MessageHead rsi, body)` of a client, with `Client::encode` inlined: what it hands
- * on to write_headers, which takes the HeaderMap that a head begins with, is what it was given in rsi.
- */
-function writtenHead(
-  program: Program,
-  one: CodeFunction,
-  named: readonly NamedUse[],
-  { own, parts }: Transaction,
-): readonly RecoveredSite[] {
-  const isOwn = ({ use: { location }, name }: NamedUse): boolean => {
-    const { source } = location;
-    if (source?.crate !== 'hyper') return source !== undefined && HELPERS.has(source.crate);
-    return name === undefined
-      ? !ROLE.test(source.file)
-      : name === own || parts.test(name) || WRITE_HEAD.test(name);
-  };
-  if (!own.startsWith('<Client') || !own.endsWith('encode') || !named.every(isOwn)) return [];
-  const given = new Map<number, boolean>();
-  program.flow(one, ({ target, placeIn }) => {
-    const callee = target === undefined ? undefined : program.startsAt(target);
-    if (!callee || !writesHeaders(program, callee)) return;
-    const head = placeIn(RDI);
-    given.set(callee.svma, head?.base === 'rsi' && head.displacement === 0);
-  });
-  if (given.size < 2 || ![...given.values()].every(Boolean)) return [];
-  const evidence = `panic locations of ${own}, which is inlined; hands the head in rsi on to ${given.size} functions that write headers`;
-  const host = {
-    name: 'hyper::proto::h1::conn::Conn<I,B,T>::write_head',
-    svma: one.svma,
-    size: one.size,
-    evidence,
-  };
-  return [{ function: host, offset: 0, register: RSI, displacement: 0 }];
-}
-
-/** `write_headers` and `write_headers_title_case`: all their panic locations are of the iteration over a HeaderMap. */
-function writesHeaders(program: Program, one: CodeFunction): boolean {
-  const uses = namesIn(program, one);
-  const iterates = ({ use, name }: NamedUse) =>
-    use.location.source?.crate === 'http' && name === '<Iter as Iterator>::next';
-  return uses.length > 0 && uses.every(iterates);
-}
+const inlinedSite = (program: Program, host: Host, wanted: Transaction): RecoveredSite | undefined =>
+  wanted.method === 'parse' ? parsedHead(program, host, wanted) : writtenHead(program, host, wanted);
 
 /** Any code of `tokio::time::sleep`. */
 export const tokioSleep: Recogniser = (program) => {

@@ -45,8 +45,10 @@ const ASYNC_EXECUTE: Execute = {
 /** `fn Client::execute(out rdi, &self rsi, Request rdx)`. What has it inside takes no third argument. */
 export const blockingExecute: Recogniser = (program) =>
   recognise(program, BLOCKING_EXECUTE, (one) => {
-    const { read, passed } = program.argumentFlow(one);
-    const handsOn = passed.some(({ argument }) => argument === 'rdx');
+    const { read } = program.argumentFlow(one);
+    const handsOn = program
+      .argumentsPassed(one)
+      .some(({ argument, as, callee }) => argument === 'rdx' && program.argumentFlow(callee).read.has(as));
     return read.has('rdi') && read.has('rsi') && read.has('rdx') && (handsOn || isLarge(program, one, 'rdx'));
   });
 
@@ -89,6 +91,8 @@ const TINY = 48;
 const WORD = 8;
 /** `<Pending as Future>::poll` looks which of two it is, and calls: 82 bytes. Larger ones have it inlined. */
 const MAX_PENDING = 128;
+/** `<Pin<&mut PendingRequest> as Future>::poll`: a load and a jump, where nothing is inlined. */
+const SHIM = 16;
 const DISPLAY_WORD = 4;
 const POLL_LINES = '<PendingRequest as Future>::poll';
 const POLL = '<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll';
@@ -98,21 +102,23 @@ const POLL = '<reqwest::async_impl::client::PendingRequest as core::future::futu
  * that future's `poll` the lines tell, or that `<Pending as Future>::poll`, which has some, calls it.
  */
 export const timedOut: ObjectRecogniser = (program) => {
-  const displays = program
-    .usersBeforeText(MESSAGE, 0)
-    .map((at) => at.function)
-    .filter(({ size }) => size <= TINY);
-  const tables = displays.flatMap(({ svma }) =>
-    program.pointersTo(svma).map((slot) => slot - DISPLAY_WORD * WORD),
-  );
   const polls = requestPolls(program);
-  const found = tables
-    .filter((table) => isUnitVtable(program, table))
-    .flatMap((table) => objectAt(program, table, polls));
+  const found = timedOutTables(program).flatMap((table) => objectAt(program, table, polls));
   return found.length > 0
     ? { found }
     : { reason: "no future of a request that loads reqwest's time-out error was found" };
 };
+
+/** Vtables of unit structs whose Display says MESSAGE. */
+export function timedOutTables(program: Program): readonly number[] {
+  const displays = program
+    .usersBeforeText(MESSAGE, 0)
+    .map((at) => at.function)
+    .filter(({ size }) => size <= TINY);
+  return displays
+    .flatMap(({ svma }) => program.pointersTo(svma).map((slot) => slot - DISPLAY_WORD * WORD))
+    .filter((table) => isUnitVtable(program, table));
+}
 
 /** Destructor, size, alignment, Debug, Display. */
 function isUnitVtable(program: Program, table: number): boolean {
@@ -122,7 +128,8 @@ function isUnitVtable(program: Program, table: number): boolean {
   return dropped && word(1) === 0 && word(2) === 1 && program.startsAt(word(3) ?? 0) !== undefined;
 }
 
-function requestPolls(program: Program): ReadonlyMap<number, CodeFunction> {
+/** `poll` of a request's future. */
+export function requestPolls(program: Program): ReadonlyMap<number, CodeFunction> {
   const hosts = program.functionsOf('reqwest', ASYNC);
   const pending = hosts.filter(
     (one) => one.size <= MAX_PENDING && hasLine(program, one, '<Pending as Future>::poll'),
@@ -130,6 +137,7 @@ function requestPolls(program: Program): ReadonlyMap<number, CodeFunction> {
   const named = hosts.filter((one) => hasLine(program, one, POLL_LINES) && isRequestPoll(program, one));
   const called = pending
     .flatMap((one) => program.callees(one))
+    .flatMap((one) => (one.size <= SHIM ? program.callees(one) : [one]))
     .filter((one) => namesIn(program, one).every(({ use }) => use.location.source?.crate !== 'reqwest'));
   return new Map([...named, ...called].map((one) => [one.svma, one]));
 }

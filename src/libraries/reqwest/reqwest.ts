@@ -5,6 +5,7 @@ import { cratesNamed, type Found, type Library } from '../library.ts';
 import { measured } from '../measured.ts';
 import layouts from './layouts.json' with { type: 'json' };
 import { blockingExecute, execute, timedOut } from './recover.ts';
+import { timeoutCalls } from './recover-timeout.ts';
 
 /**
  * reqwest's blocking client, which makes its requests in a thread of its own.
@@ -37,6 +38,14 @@ export const reqwest: Library = {
       pattern: /^<reqwest::error::TimedOut as core::fmt::Display>::fmt$/,
       vtableWord: 4,
       recovery: { kind: 'object', find: timedOut },
+    },
+    {
+      // Sites in it, where the error is made by a function that it calls.
+      id: 'reqwest.poll',
+      kind: 'function',
+      contains: ['reqwest', 'async_impl', 'client', 'PendingRequest', 'poll'],
+      pattern: /^<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll$/,
+      recovery: { kind: 'functions', find: timeoutCalls },
     },
   ],
   hooks: [

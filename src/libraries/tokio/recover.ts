@@ -4,6 +4,7 @@ import type {
   ObjectRecognition,
   Recognition,
   RecoveredFunction,
+  ThreadWord,
   WordRecognition,
 } from '../../recover/recogniser.ts';
 
@@ -12,8 +13,11 @@ const VTABLE_FUNCTIONS = 7;
 const VTABLE_SIZE = 80;
 const SCHEDULER_OFFSET = 32;
 const MAX_TASK = 1 << 24;
-/** From `raw::poll` to where the id is set: Harness::poll, Core::poll, TaskIdGuard::enter, set_current_task_id. */
-const CALLS_TO_CONTEXT = 4;
+/**
+ * Calls from `raw::poll` to where the id is set: Harness::poll, Core::poll, TaskIdGuard::enter, set_current_task_id; in
+ * programs built for size also complete, Core::set_stage and closures.
+ */
+const CALLS_TO_CONTEXT = [4, 6];
 const MAX_REACHED = 512;
 const WORD = 8;
 
@@ -62,57 +66,79 @@ export function taskWords(program: Program): WordRecognition {
   const polls = new Map(taskVtables(program).map(({ poll }) => [poll.svma, poll]));
   if (polls.size === 0) return { reason: 'no vtable of a Tokio task was found' };
   const replaced = new Map<number, Words>();
-  let common: Map<number, Set<number>> | undefined;
-  for (const poll of polls.values()) {
-    const words = wordsIn(reached(program, poll), program, replaced);
-    common ??= words;
-    for (const [offset, bytes] of common) {
-      const other = words.get(offset);
-      if (!other) common.delete(offset);
-      else for (const place of other) bytes.add(place);
-    }
+  let found: readonly ThreadWord[] = [];
+  for (const calls of CALLS_TO_CONTEXT) {
+    found = commonWords(
+      [...polls.values()].map((poll) => wordsIn(reached(program, poll, calls), program, replaced)),
+    );
+    if (found.some(({ bytes }) => bytes.length > 0)) break;
   }
-  const found = [...(common ?? [])].map(([offset, bytes]) => ({
-    offset,
-    bytes: [...bytes].sort((a, b) => a - b),
-  }));
-  if (found.length === 0)
-    return { reason: 'its tasks have no thread-local word in common that they replace' };
-  return { found: found.sort((a, b) => a.offset - b.offset) };
+  if (found.length > 0) return { found };
+  return { reason: 'its tasks have no thread-local word in common that they replace' };
 }
 
-function reached(program: Program, start: CodeFunction): readonly CodeFunction[] {
+function commonWords(words: readonly Words[]): readonly ThreadWord[] {
+  const [first = new Map<number, Surroundings>()] = words;
+  const common = [...first.keys()].filter((offset) => words.every((each) => each.has(offset)));
+  const all = (offset: number, of: keyof Surroundings) =>
+    [...new Set(words.flatMap((each) => [...(each.get(offset)?.[of] ?? [])]))].sort((a, b) => a - b);
+  return common
+    .sort((a, b) => a - b)
+    .map((offset) => ({ offset, bytes: all(offset, 'bytes'), starts: all(offset, 'starts') }));
+}
+
+function reached(program: Program, start: CodeFunction, calls: number): readonly CodeFunction[] {
   const seen = new Map([[start.svma, start]]);
   let front = [start];
-  for (let step = 0; step < CALLS_TO_CONTEXT; step++) {
-    const next = front.flatMap((one) => program.probableCallees(one)).filter(({ svma }) => !seen.has(svma));
-    for (const one of next) if (seen.size < MAX_REACHED) seen.set(one.svma, one);
+  for (let step = 0; step < calls; step++) {
+    const next: CodeFunction[] = [];
+    for (const one of front.flatMap((each) => program.probableCallees(each))) {
+      if (seen.has(one.svma) || seen.size >= MAX_REACHED) continue;
+      seen.set(one.svma, one);
+      next.push(one);
+    }
     front = next;
   }
   return [...seen.values()];
 }
 
-type Words = ReadonlyMap<number, ReadonlySet<number>>;
+/** What is known of a word from the functions that replace it. */
+interface Surroundings {
+  readonly bytes: ReadonlySet<number>;
+  readonly starts: ReadonlySet<number>;
+}
 
-function wordsIn(functions: readonly CodeFunction[], program: Program, known: Map<number, Words>) {
-  const words = new Map<number, Set<number>>();
+type Words = ReadonlyMap<number, Surroundings>;
+
+function wordsIn(functions: readonly CodeFunction[], program: Program, known: Map<number, Words>): Words {
+  const words = new Map<number, Surroundings>();
   for (const one of functions) {
     const own = known.get(one.svma) ?? replacedWords(program, one);
     known.set(one.svma, own);
-    for (const [offset, bytes] of own) words.set(offset, new Set([...(words.get(offset) ?? []), ...bytes]));
+    for (const [offset, { bytes, starts }] of own) {
+      const before = words.get(offset);
+      words.set(offset, {
+        bytes: new Set([...(before?.bytes ?? []), ...bytes]),
+        starts: new Set([...(before?.starts ?? []), ...starts]),
+      });
+    }
   }
   return words;
 }
 
-/** Words that the function reads and writes, each with all thread-local bytes that it looks at. */
+/** Words that the function reads and writes, each with all thread-local bytes that it looks at, itself or by what tells it addresses. */
 function replacedWords(program: Program, one: CodeFunction): Words {
   const accesses = program.threadAccesses(one);
-  const read = new Set(
-    accesses.filter(({ size, read }) => size === WORD && read).map(({ offset }) => offset),
-  );
-  const written = accesses.filter(({ size, write, offset }) => size === WORD && write && read.has(offset));
-  const bytes = new Set(accesses.filter(({ size, read }) => size === 1 && read).map(({ offset }) => offset));
-  return new Map(written.map(({ offset }) => [offset, bytes]));
+  const words = accesses.filter(({ size }) => size === WORD);
+  const read = new Set(words.filter((access) => access.read).map(({ offset }) => offset));
+  const written = words.filter(({ write, offset }) => write && read.has(offset));
+  if (written.length === 0) return new Map();
+  const told = program.probableCallees(one).flatMap((each) => program.threadAccessor(each)?.accesses ?? []);
+  const looks = [...accesses, ...told].filter(({ size, read: isRead }) => size === 1 && isRead);
+  const bytes = new Set(looks.map(({ offset }) => offset));
+  const startsOf = (wanted: number) =>
+    new Set(words.flatMap(({ offset, start }) => (offset === wanted && start !== undefined ? [start] : [])));
+  return new Map(written.map(({ offset }) => [offset, { bytes, starts: startsOf(offset) }]));
 }
 
 /** `tokio::runtime::task::Id::next` as it is in release builds. */
@@ -126,47 +152,72 @@ const CALLS_TO_VTABLE = 3;
 /**
  * The counter of task ids. Tokio has another one of the same shape, for lists of tasks, and programs have theirs: a task's
  * id is drawn where the task is made, so the code around it, or what it calls, writes the address of a task's vtable.
- * Calls of code that draws from another counter are not followed: what that makes is that one's.
+ * Calls of code that draws from another counter are not followed: what that makes is that one's. Where ids are drawn by a
+ * function of their own, code that makes a list calls both; only from the task's counter all kinds of tasks are drawn.
  */
 export function nextId(program: Program): ObjectRecognition {
-  if (taskVtables(program).length === 0) return { reason: 'no vtable of a Tokio task was found' };
+  const tables = usedTables(program);
+  if (tables.size === 0) return { reason: 'no vtable of a Tokio task was found' };
   const users = counterUsers(program);
-  const counters = [...users].filter(
-    ([address, functions]) =>
-      program.image.u64(address) === 1 && functions.some((one) => makesTasks(program, one, address, users)),
-  );
-  const [counter, ...others] = counters;
-  if (!counter) return { reason: 'no code that draws an id and makes a task was found' };
-  if (others.length > 0) return { reason: `${counters.length} counters are drawn from where tasks are made` };
-  const [svma, functions] = counter;
-  const evidence = `a counter from 1 that is drawn from where tasks are made, in ${functions.length} functions`;
+  const counters = [...users]
+    .filter(([address]) => program.image.u64(address) === 1)
+    .map(([address, functions]) => ({
+      address,
+      functions,
+      kinds: kindsMade(program, address, users, tables),
+    }))
+    .filter(({ kinds }) => kinds.size > 0);
+  if (counters.length === 0) return { reason: 'no code that draws an id and makes a task was found' };
+  const [counter, ...others] =
+    counters.length === 1 ? counters : counters.filter(({ kinds }) => kinds.size === tables.size);
+  if (!counter || others.length > 0)
+    return { reason: `${counters.length} counters are drawn from where tasks are made` };
+  const { address, functions, kinds } = counter;
+  const where = counters.length === 1 ? '' : `, alone from where all ${kinds.size} kinds are`;
+  const evidence = `a counter from 1 that is drawn from where tasks are made${where}, in ${functions.length} functions`;
   const named = functions.map((one) => ({ ...one, name: describe(program, one), evidence }));
-  const pointers = program.pointersTo(svma);
-  return { found: [{ name: NEXT_ID, svma, size: WORD, evidence, pointers, users: named }] };
+  const pointers = program.pointersTo(address);
+  return { found: [{ name: NEXT_ID, svma: address, size: WORD, evidence, pointers, users: named }] };
 }
 
 type CounterUsers = ReadonlyMap<number, readonly CodeFunction[]>;
 
-function makesTasks(program: Program, one: CodeFunction, counter: number, users: CounterUsers): boolean {
-  const tables = new Set(taskVtables(program).map(({ svma }) => svma));
+/** Vtables of tasks that code refers to. */
+const usedTables = (program: Program): ReadonlySet<number> =>
+  new Set(
+    taskVtables(program)
+      .map(({ svma }) => svma)
+      .filter((table) => program.usersOf(table).length > 0),
+  );
+
+/** Which of them are written where the counter is drawn from. */
+function kindsMade(
+  program: Program,
+  counter: number,
+  users: CounterUsers,
+  tables: ReadonlySet<number>,
+): ReadonlySet<number> {
   const elsewhere = new Set(
     [...users].flatMap(([address, functions]) =>
       address === counter ? [] : functions.map(({ svma }) => svma),
     ),
   );
-  if (elsewhere.has(one.svma)) return false;
-  const tiny = one.size <= TINY;
-  let front = tiny ? program.callers(one).map((at) => at.function) : [one];
+  const own = (users.get(counter) ?? []).filter(({ svma }) => !elsewhere.has(svma));
+  let front = own.flatMap((one) =>
+    one.size <= TINY ? program.callers(one).map((at) => at.function) : [one],
+  );
+  const kinds = new Set<number>();
   const seen = new Set(front.map(({ svma }) => svma));
-  for (let step = 0; step <= CALLS_TO_VTABLE; step++) {
-    if (front.some((each) => program.dataIn(each).some((address) => tables.has(address)))) return true;
+  for (let step = 0; step <= CALLS_TO_VTABLE && kinds.size < tables.size; step++) {
+    for (const each of front)
+      for (const address of program.dataIn(each)) if (tables.has(address)) kinds.add(address);
     front = front
       .flatMap((each) => program.callees(each))
       .filter(
         ({ svma }) => !seen.has(svma) && !elsewhere.has(svma) && seen.size < MAX_REACHED && seen.add(svma),
       );
   }
-  return false;
+  return kinds;
 }
 
 /** By counter the functions that draw from it. */

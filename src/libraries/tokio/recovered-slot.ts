@@ -8,8 +8,9 @@ import { featuresOf, ROWS, type TokioRow } from './rows.ts';
 /**
  * The running task's slot without a symbol: of the thread-local words that every kind of task replaces when it is polled,
  * the one around which the measured Context has what it must: the word that tells whether there is an id, or the byte
- * that tells whether the variable is alive. Which scheduler is linked changes the Context, so both are tried; they
- * must agree on the word.
+ * that tells whether the variable is alive. Where a function tells the variable's address (programs built for size), the
+ * Context must begin there. Which scheduler is linked changes the Context, so both are tried; they must agree on the
+ * word.
  */
 export function recoveredSlot(facts: BinaryFacts, words: readonly ThreadWord[]): Found<TaskSlot> {
   const versions = cratesNamed(facts, 'tokio').flatMap(({ version }) => version ?? []);
@@ -47,6 +48,7 @@ function slotsWith(
   const { value: places, evidence } = found;
   return words.flatMap((word): FoundSlot[] => {
     const start = word.offset - places.idOffset;
+    if (word.starts.some((told) => told !== start + places.contextOffset)) return [];
     const sign = signOf(word, start, places, words);
     if (sign === undefined || start < -(facts.tls?.memSize ?? 0) - MAX_ALIGN) return [];
     const told = `no symbol, but every kind of task replaces the word when it is polled, and ${sign}`;
@@ -73,6 +75,7 @@ type Places = ReturnType<typeof placesOf>;
 /** Offsets in the variable. `alive`: of the byte that tells whether it was initialised or dropped. */
 function placesOf({ storage, storageOverhead, contextOffset, contextSize, tagOffset, idOffset }: TokioRow) {
   return {
+    contextOffset,
     idOffset: contextOffset + idOffset,
     tagOffset: tagOffset === null ? null : contextOffset + tagOffset,
     alive: storage === 'eager' && storageOverhead > 0 && contextOffset === 0 ? contextSize : null,
@@ -89,5 +92,6 @@ function signOf(
   if (tagOffset !== null && !words.some(({ offset }) => offset === start + tagOffset)) return undefined;
   if (alive !== null) return `the byte behind the Context tells whether it is alive`;
   if (tagOffset !== null) return 'the word before it tells whether there is an id';
+  if (word.starts.length > 0) return 'a function tells where the Context around it begins';
   return words.length === 1 ? 'no other word is' : undefined;
 }

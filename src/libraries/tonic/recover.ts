@@ -12,8 +12,8 @@ const INSIDE =
   /^(?:tower|tokio|tokio-util|http|http-body.*|bytes|futures-.*|tracing.*|log|pin-project.*|core|alloc|std)$/;
 /** tonic's client, which calls its channel. */
 const CLIENT = /^src\/client\/(?:grpc|service)\.rs$/;
-/** A function that only jumps. */
-const JUMP_SIZE = 5;
+/** A function that only jumps: to an address, or to that in a slot of the global offset table. */
+const JUMP_SIZES = [5, 6];
 
 /**
  * `<Channel as Service>::call` hands its arguments to `<Buffer as Service>::call` as they are: it has that inlined, is a jump to
@@ -21,14 +21,35 @@ const JUMP_SIZE = 5;
  * Other buffers are no callee of tonic's client.
  */
 export const channelCall: Recogniser = (program) => {
+  const buffers = channelBuffers(program);
+  return 'reason' in buffers ? buffers : { found: [buffers.call] };
+};
+
+export interface Buffers {
+  /** The channel's. */
+  readonly own: CodeFunction;
+  readonly others: readonly CodeFunction[];
+  readonly call: RecoveredFunction;
+}
+
+const known = new WeakMap<Program, Buffers | { readonly reason: string }>();
+
+/** Functions that are `<Buffer as Service>::call`, one of them tonic's. */
+export function channelBuffers(program: Program): Buffers | { readonly reason: string } {
+  const found = known.get(program) ?? findBuffers(program);
+  known.set(program, found);
+  return found;
+}
+
+function findBuffers(program: Program): Buffers | { readonly reason: string } {
   const buffers = buffersIn(program);
   if (buffers.length === 0) return { reason: `no panic location and no event of tower's ${OWN} was found` };
-  const found = buffers.flatMap((one) => callsOf(program, one));
-  const [call, ...others] = found;
-  if (!call) return { reason: "no buffer of tower that tonic's client calls was found" };
-  if (others.length > 0) return { reason: `${found.length} functions look like tonic's Channel` };
-  return { found: [call] };
-};
+  const found = buffers.flatMap((own) => callsOf(program, own).map((call) => ({ own, call })));
+  const [first, ...more] = found;
+  if (!first) return { reason: "no buffer of tower that tonic's client calls was found" };
+  if (more.length > 0) return { reason: `${found.length} functions look like tonic's Channel` };
+  return { ...first, others: buffers.filter(({ svma }) => svma !== first.own.svma) };
+}
 
 function buffersIn(program: Program): readonly CodeFunction[] {
   const users = [...program.functionsOf('tower', BUFFER), ...program.tracedIn('tower', BUFFER)];
@@ -55,12 +76,15 @@ function callsOf(program: Program, buffer: CodeFunction): readonly RecoveredFunc
     size: one.size,
     evidence: `${what} of tower's Buffer, takes three arguments, and tonic's client calls it`,
   });
-  const jumps = distinct.filter((one) => one.size === JUMP_SIZE && isCalledByClient(program, one));
+  const jumps = distinct.filter((one) => JUMP_SIZES.includes(one.size) && isCalledByClient(program, one));
   return [
     ...(isCalledByClient(program, buffer) ? [recovered(buffer, 'has the lines')] : []),
     ...jumps.map((one) => recovered(one, 'jumps to the call')),
   ];
 }
+
+/** Functions with lines of tonic's client. */
+export const clientCode = (program: Program): readonly CodeFunction[] => program.functionsOf('tonic', CLIENT);
 
 const isCalledByClient = (program: Program, one: CodeFunction): boolean =>
   program

@@ -1,6 +1,7 @@
 import type { BinaryFacts } from '../../analysis/facts.ts';
 import { hasFunction, type Library } from '../library.ts';
 import { channelCall } from './recover.ts';
+import { channelDrop } from './recover-drop.ts';
 
 const CHANNEL = 'tonic::transport::channel';
 
@@ -21,12 +22,14 @@ export const tonic: Library = {
         `^<${CHANNEL}::Channel as tower_service::Service<http::request::Request<.*>>>::call$`,
       ),
       recovery: { kind: 'functions', find: channelCall },
+      inlinedBeside: ['tonic.drop'],
     },
     {
       id: 'tonic.drop',
       kind: 'function',
       contains: ['drop_in_place', 'tonic', 'transport', 'channel', 'ResponseFuture'],
       pattern: new RegExp(`^core::ptr::drop_in_place(?:::)?<${CHANNEL}::ResponseFuture>$`),
+      recovery: { kind: 'functions', find: channelDrop },
     },
   ],
   hooks: [
