@@ -24,6 +24,7 @@
 #include "outgoing_head.h"
 #include "outgoing_frames.h"
 #include "inject.bpf.h"
+#include "inject_tls.bpf.h"
 #include "process.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

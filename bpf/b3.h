@@ -27,7 +27,7 @@ static __always_inline int b3_name(const __u8 *data, __u32 at, __u32 *size) {
 static __always_inline __u64 b3_digits(const __u8 *data, __u32 at, __u32 *out, int words) {
   __u64 wrong = 0;
   __u32 any = 0;
-  for (int i = 0; i < words; i++) {
+  ROLLED for (int i = 0; i < words; i++) {
     wrong |= hex8(load8(data, at + 8 * i), &out[i]);
     any |= out[i];
   }

@@ -357,6 +357,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     return;
   }
   copy = *call;
+  copy.output = written ? 0 : ctx->dx;
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
     not_followed(target, &key);

@@ -11,9 +11,12 @@ static __always_inline __u64 caller_key(__u64 task) {
 // A fresh entry is copied from here: it is too large for the stack.
 static const struct task_connection NO_REQUESTS = {};
 
-// Of a request's span: `ids` are trace and span id, next to each other.
-static __always_inline void set_context(struct context *c, const __u8 *ids, __u8 flags) {
-  __builtin_memcpy(c->ids, ids, 24);
+// Of a request's span: `ids` are trace and span id, next to each other. Words: of bytes, each would be loaded by itself
+// and wait on the stack, of which all nested calls have 512 bytes before 6.13.
+static __always_inline void set_context(struct context *c, const void *ids, __u8 flags) {
+  const __u64 *from = ids;
+  __u64 *to = (void *)c->ids;
+  for (int i = 0; i < 3; i++) to[i] = from[i];
   c->flags = flags;
   c->known = 1;
   c->handed = c->grpc = 0;
@@ -108,16 +111,16 @@ static __always_inline void thread_answered(__u64 connection) {
   if (t && t->context_connection == connection) t->context.known = 0;
 }
 
-// What the current code works under, or 0 and why. A task that serves a connection works for its request,
-// whatever it was born with.
-static __always_inline struct context *current_context(__u64 process, __u64 task, __u8 *orphan) {
+static __always_inline struct context *thread_context(__u8 *orphan) {
+  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  *orphan = ORPHAN_NO_TASK;
+  if (!t || !t->context.known) return 0;
+  return t->context.handed || !bpf_map_lookup_elem(&closed_sockets, &t->context_connection) ? &t->context : 0;
+}
+
+// A task that serves a connection works for its request, whatever it was born with.
+static __always_inline struct context *task_context(__u64 process, __u64 task, __u8 *orphan) {
   struct task_key key = {.task = task, .process = process};
-  if (!task) {
-    struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
-    *orphan = ORPHAN_NO_TASK;
-    if (!t || !t->context.known) return 0;
-    return t->context.handed || !bpf_map_lookup_elem(&closed_sockets, &t->context_connection) ? &t->context : 0;
-  }
   struct task_connection *serves = bpf_map_lookup_elem(&tasks, &key);
   if (serves) {
     *orphan = ORPHAN_SHARED;
@@ -125,6 +128,11 @@ static __always_inline struct context *current_context(__u64 process, __u64 task
   }
   *orphan = ORPHAN_NO_CONTEXT;
   return bpf_map_lookup_elem(&born, &key);
+}
+
+// What the current code works under, or 0 and why.
+static __always_inline struct context *current_context(__u64 process, __u64 task, __u8 *orphan) {
+  return task ? task_context(process, task, orphan) : thread_context(orphan);
 }
 
 static __always_inline void count_orphan(__u8 orphan) {

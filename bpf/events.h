@@ -83,6 +83,10 @@ enum counter {
   COUNTER_INJECT_FRAME,      // HTTP/2: frames that are padded, have a priority, go on in another or are full
   COUNTER_INJECT_STREAM,     // … streams that are not known, or could be another connection's
   COUNTER_INJECT_STEP,       // … connections whose frames are no longer followed
+  COUNTER_INJECTED_TLS,      // requests under TLS that were given a traceparent
+  COUNTER_INJECT_ROOM,       // … given none: no spare capacity behind the head
+  COUNTER_INJECT_WRITE,      // … memory of the process that could not be read or written
+  COUNTER_INJECT_TLS_STREAM, // … HTTP/2 under TLS, into which nothing is written
   COUNTER_MAX,
 };
 
@@ -252,6 +256,7 @@ enum target_flag {
   TARGET_STREAMS = 1 << 14,          // h2 is probed for requests that it receives
   TARGET_CLIENT_STREAMS = 1 << 15,   // … and for those that it sends
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
+  TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
 };
 
 struct target {
@@ -326,7 +331,10 @@ struct binary_layout {
   __u16 streams_inner;   // pointer of the lock
   __u16 inner_store;     // from the lock to the store
   __u16 go_away_last_id;
-  __u16 unused[3];
+  // std's Vec
+  __u16 vec_pointer;
+  __u16 vec_length;
+  __u16 vec_capacity;
   __u64 standard_headers[2]; // by number: which are wanted
 };
 _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
@@ -339,7 +347,8 @@ _Static_assert(sizeof(struct binary_layout) == 112, "ABI");
 // where in the future its state is, 0xffff when unknown. hyper_*_parse: 0, or the register that points to ParseContext in
 // the upper 4 bits; hyper_*_parse_at: rsi points so far behind the connection's key, signed. h2_*: the register's lower 4 bits name the one that points to
 // the frame (h2_recv_reset: that holds the stream's number, with the reason in rcx; h2_send_reset: the reason), the next
-// 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams). h2_send_trailers: the
+// 4 the one that points to store::Ptr (h2_closed, h2_recv_reset, h2_go_away: to DynStreams), or, with bit 8, the one that
+// points so far behind the store, signed; then the first one holds the stream's number. h2_send_trailers: the
 // offset is added to the address there.
 #define COOKIE_OFFSET_SHIFT 32
 #define COOKIE_REGISTER_SHIFT 48

@@ -12,6 +12,9 @@
 #define METHOD_EXTENSION 9 // http::Method's tags up to 8 are names; in http 1.5 up to 9
 #define METHOD_INLINE 16
 #define H2_CANCEL 8
+// In x86 encodings.
+#define RCX 1
+#define RDX 2
 
 static __always_inline __u64 frame_word(struct scratch *s, __u16 offset) {
   return *(__u64 *)(s->data + RAW_FRAME + (offset & (512 - 8)));
@@ -30,6 +33,16 @@ static __always_inline __u64 frame_argument(struct pt_regs *ctx) {
 
 static __always_inline __u64 stream_argument(struct pt_regs *ctx) {
   return register_value(ctx, bpf_get_attach_cookie(ctx) >> (COOKIE_REGISTER_SHIFT + 4) & 15);
+}
+
+// Where a function has parts of what its source says: not a pointer to the stream or to DynStreams is in the register, but
+// something so far behind the store, signed; and the stream's number in the other register.
+static __always_inline int in_registers(struct pt_regs *ctx) {
+  return bpf_get_attach_cookie(ctx) >> (COOKIE_REGISTER_SHIFT + 8) & 1;
+}
+
+static __always_inline __u64 store_argument(struct pt_regs *ctx) {
+  return stream_argument(ctx) - (__s16)offset_of(ctx);
 }
 
 // store::Ptr: not 0 when it can't be read.
@@ -74,12 +87,17 @@ static __always_inline int hit_target(struct pt_regs *ctx, __u32 flags, struct h
 
 static __always_inline int hit_stream(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   if (!hit_target(ctx, flags, h)) return 0;
+  if (in_registers(ctx)) {
+    h->key.store = store_argument(ctx);
+    h->key.id = frame_argument(ctx);
+    return 1;
+  }
   return !read_stream(h->l, stream_argument(ctx), &h->key);
 }
 
 static __always_inline int hit_connection(struct pt_regs *ctx, __u32 flags, struct hit *h) {
   if (!hit_target(ctx, flags, h)) return 0;
-  h->key.store = store_of(h->l, stream_argument(ctx));
+  h->key.store = in_registers(ctx) ? store_argument(ctx) : store_of(h->l, stream_argument(ctx));
   return h->key.store != 0;
 }
 
@@ -477,6 +495,12 @@ static __always_inline void send_request(struct pt_regs *ctx) {
   else t->sends = path;
 }
 
+// Its scheme is "https", whose text is in the frame.
+static __always_inline int is_https(struct scratch *s, const struct binary_layout *l) {
+  __u16 scheme = l->frame_scheme;
+  return scheme && frame_word(s, scheme + l->frame_text_present) && frame_word(s, scheme + 8) == 5;
+}
+
 static __always_inline void send_headers(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, STREAMS, &h)) return;
@@ -487,6 +511,7 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
     if (h.target->flags & TARGET_CLIENT_STREAMS) {
       sent_request(s, h.l, h.key.process);
       if (h.target->flags & TARGET_INJECT) announce_stream(s, &h.key);
+      if (h.target->flags & TARGET_INJECT_TLS && is_https(s, h.l)) count(COUNTER_INJECT_TLS_STREAM);
     }
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_STREAMS) {
     if (h.target->flags & TARGET_ROUTES) put_routes(s, &h.key, e->header.task);
@@ -532,8 +557,8 @@ static __always_inline void stream_cancel(struct pt_regs *ctx) {
 static __always_inline void recv_reset(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, STREAMS, &h)) return;
-  h.key.id = frame_argument(ctx); // frame::Reset in two registers
-  emit_stream_end(&h, EVENT_STREAM_RESET, 0, ctx->cx);
+  h.key.id = frame_argument(ctx); // frame::Reset in two registers: rdx and rcx, or rsi and rdx
+  emit_stream_end(&h, EVENT_STREAM_RESET, 0, register_value(ctx, in_registers(ctx) ? RDX : RCX));
 }
 
 static __always_inline void connection_closed(struct pt_regs *ctx) {
@@ -545,7 +570,9 @@ static __always_inline void connection_closed(struct pt_regs *ctx) {
 static __always_inline void go_away(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_connection(ctx, TARGET_CLIENT_STREAMS, &h)) return;
-  if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
+  if (in_registers(ctx)) {
+    h.key.id = frame_argument(ctx);
+  } else if (bpf_probe_read_user(&h.key.id, 4, (void *)(frame_argument(ctx) + h.l->go_away_last_id))) {
     count(COUNTER_READ_FAILED);
     return;
   }

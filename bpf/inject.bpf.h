@@ -40,7 +40,9 @@ static __always_inline const __u32 *ids_of_request(struct message *g, __u8 *flag
     return call->ids;
   }
   if (call && call->pending != PENDING_UNKNOWN && call->pending != PENDING_TLS) return 0;
-  start_unlinked(out, g->process, g->task, g->target->flags, call && call->pending == PENDING_UNKNOWN);
+  int by_hyper = call && call->pending == PENDING_UNKNOWN;
+  if (!messages_see_threads && !g->task && !by_hyper) return 0; // only the tracepoint knows its parent
+  start_unlinked(out, g->process, g->task, g->target->flags, by_hyper, messages_see_threads);
   out->prepared = 1;
   *flags = out->trace_flags;
   *parent = out->parent;
@@ -88,10 +90,7 @@ static __always_inline int read_outgoing(struct message *g) {
   if (h->bad) count(COUNTER_INJECT_UNUSUAL);
   else if (!h->end && h->size < WINDOW_BUFFER && h->size < g->m->size) count(COUNTER_INJECT_MEMORY);
   else if (!h->end) count(g->m->size > h->size ? COUNTER_INJECT_LARGE : COUNTER_INJECT_PIECES);
-  else if (h->own) count(COUNTER_INJECT_OWN);
-  else if (h->hosts != 1) count(COUNTER_INJECT_UNUSUAL);
-  else if (h->headers > OUTGOING_HEADERS || h->end > OUTGOING_LIMIT) count(COUNTER_INJECT_LARGE);
-  else return 1;
+  else return is_usual_head(h);
   return 0;
 }
 

@@ -240,6 +240,7 @@ struct client_call {
   __u8 pending; // enum pending
   __u32 sharers; // calls that wait under the same pointer since `since`: beyond 1 nobody knows which is which
   __u64 since;
+  __u64 output; // in `drivers`: the encoder's buffer, a Vec, until it returns
 };
 
 #define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed
@@ -373,6 +374,7 @@ const volatile __u32 extract_b3 = 0; // EXTRACT_B3_…
 const volatile __u32 capture_response_heads = 0;
 const volatile __u32 capture_client_heads = 0;
 const volatile __u32 has_preempt_guard = 0;
+const volatile __u32 messages_see_threads = 0; // sk_msg may use the storage of threads
 const volatile __u32 scratch_slots = 64;
 
 __u64 next_connection = 1;

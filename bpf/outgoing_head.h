@@ -91,6 +91,15 @@ static long outgoing_step(__u32 index, struct window *w) {
   return outgoing_line_ends(s, at);
 }
 
+// Of a whole one: may a header be added? Else counted.
+static __always_inline int is_usual_head(const struct outgoing_head *h) {
+  if (h->own) count(COUNTER_INJECT_OWN);
+  else if (h->hosts != 1) count(COUNTER_INJECT_UNUSUAL);
+  else if (h->headers > OUTGOING_HEADERS || h->end > OUTGOING_LIMIT) count(COUNTER_INJECT_LARGE);
+  else return 1;
+  return 0;
+}
+
 // From the line where the last scan has stopped. Afterwards: bad, end ≠ 0, or more is wanted.
 // Not static: walked once by the verifier.
 __noinline int scan_outgoing(struct scratch *s) {

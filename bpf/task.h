@@ -26,18 +26,16 @@ static __always_inline struct binary_layout *layout_of(struct pt_regs *ctx) {
 static __always_inline __u64 current_task_id(const struct target *target) {
   if (!(target->flags & TARGET_TASK_SLOT)) return 0;
   struct task_struct *thread = bpf_get_current_task_btf();
-  __u64 base = thread->thread.fsbase, id = 0;
-  if (target->flags & TARGET_TASK_TAG) {
-    __u64 tag = 0;
-    if (target->task_id_offset == target->task_tag_offset + 8) { // as in every Tokio so far: one read
-      __u64 both[2];
-      if (bpf_probe_read_user(both, 16, (void *)(base + (__s64)target->task_tag_offset))) return 0;
-      return both[0] == 1 ? both[1] : 0;
-    }
-    if (bpf_probe_read_user(&tag, 8, (void *)(base + (__s64)target->task_tag_offset)) || tag != 1) return 0;
+  __u64 base = thread->thread.fsbase, words[2] = {1}; // tag and id
+  __u64 tag = base + (__s64)target->task_tag_offset, id = base + (__s64)target->task_id_offset;
+  if (!(target->flags & TARGET_TASK_TAG)) {
+    if (bpf_probe_read_user(words + 1, 8, (void *)id)) return 0;
+  } else if (id == tag + 8) { // as in every Tokio so far: one read
+    if (bpf_probe_read_user(words, 16, (void *)tag)) return 0;
+  } else if (bpf_probe_read_user(words, 8, (void *)tag) || bpf_probe_read_user(words + 1, 8, (void *)id)) {
+    return 0;
   }
-  if (bpf_probe_read_user(&id, 8, (void *)(base + (__s64)target->task_id_offset))) return 0;
-  return id;
+  return words[0] == 1 ? words[1] : 0;
 }
 
 static __always_inline void fill_header(struct event_header *h, __u16 kind, __u64 now) {

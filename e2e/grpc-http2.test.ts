@@ -102,11 +102,14 @@ for (const program of CLIENTS) {
 }
 
 for (const program of CLIENTS) {
-  test(`${program} without symbols: every HTTP/2 call under its request`, async (t) => {
-    using session = await CallSession.start({ program, https: true, profile: 'release-stripped' });
-    const ends = [{ shapes: ['status'], count: 500 }];
-    await compareCalls(t, session, [{ shapes: QUICK, count: 3_000 }, ...ends]);
-  });
+  for (const profile of ['release-stripped', 'fat-lto-stripped'] as const) {
+    const build = profile === 'fat-lto-stripped' ? ', fat LTO' : '';
+    test(`${program}${build} without symbols: every HTTP/2 call under its request`, async (t) => {
+      using session = await CallSession.start({ program, https: true, profile });
+      const ends = [{ shapes: ['status'], count: 500 }];
+      await compareCalls(t, session, [{ shapes: QUICK, count: 3_000 }, ...ends]);
+    });
+  }
 }
 
 const isRpc = (span: Span) => span.attributes['rpc.system.name'] !== undefined;

@@ -85,6 +85,29 @@ for (const options of STRIPPED) {
   });
 }
 
+/** A handler that panics ends such a program; of calls that reach no connection only symbols tell when they end. */
+const WITHOUT_PANICS: readonly GrpcLoad[] = [
+  { kinds: [...METHODS.map((method) => `${method}.status`), 'down.late', 'both.late'], count: 2_000 },
+  { kinds: METHODS.map((method) => `${method}.cancel`), count: 1_000 },
+  { kinds: ['down.leave', 'both.leave'], count: 1_000 },
+  { kinds: METHODS.map((method) => `${method}.deadline`), count: 1_000 },
+  ...each(calling('status', 'late', 'select', 'timeout', 'leave', 'deadline'), 500),
+];
+
+for (const program of ['grpc14', 'grpc10'] as const) {
+  for (const tls of [false, true]) {
+    test(`${program}${tls ? ', TLS' : ''}, fat LTO without symbols: mixed calls, and calls that end badly`, async (t) => {
+      using session = await GrpcSession.start({
+        program,
+        tls,
+        profile: 'fat-lto-stripped',
+        traceDownstream: true,
+      });
+      await compareRuns(t, session, [{ kinds: QUICK, count: 3_000 }, ...WITHOUT_PANICS]);
+    });
+  }
+}
+
 const ENDS: readonly GrpcLoad[] = [
   { kinds: [...METHODS.map((method) => `${method}.status`), 'down.late', 'both.late'], count: 6_000 },
   { kinds: METHODS.map((method) => `${method}.panic`), count: 800 },

@@ -6,9 +6,13 @@ import { matrixCell } from './support/built.ts';
 
 for (const stack of ['new', 'old'] as const) {
   for (const cell of ['fat-lto', 'opt-s'])
-    test(`${stack} stack, ${cell}, with symbols and stripped: no wrong site`, async () => {
+    test(`${stack} stack, ${cell}, with symbols and stripped: no wrong site, a source for each datum`, async () => {
       const result = await measureCell({ stack, cell, ...matrixCell(stack, cell) });
       assert.deepEqual(result.dwarfLayouts.wrong, []);
       assert.equal(totalsOf([result.named, result.strippedTwin]).wrong, 0, cellText(result));
+      const without = [result.named, result.strippedTwin].flatMap(({ sources }) =>
+        sources.filter(({ source }) => source === 'none'),
+      );
+      assert.deepEqual(without, [], 'a source for each datum');
     });
 }

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Child, type StartCommand } from './agent/child.ts';
+import type { Obstacle } from './agent/injection.ts';
 import { collectStartUpGarbage } from './agent/memory.ts';
 import { Processes } from './agent/processes.ts';
 import { Programs } from './agent/programs.ts';
@@ -310,11 +311,19 @@ class Agent implements AsyncDisposable {
   }
 
   #reportInjection(): void {
-    const obstacle = this.#tracing.injectionObstacle;
-    if (!obstacle) return;
-    const line = `no trace context is written into requests: ${obstacle.reason}`;
-    if (obstacle.unexpected) this.#log.warn(line);
-    else this.#log.info(line);
+    const { injectionObstacle, tlsInjectionObstacle } = this.#tracing;
+    if (injectionObstacle) this.#report('no trace context is written into requests', injectionObstacle);
+    if (!tlsInjectionObstacle)
+      this.#log.info(
+        'trace context is written into HTTP/1.1 requests under TLS, in the memory of the programs',
+      );
+    else if (tlsInjectionObstacle.unexpected)
+      this.#report('no trace context is written into requests under TLS', tlsInjectionObstacle);
+  }
+
+  #report(what: string, { reason, unexpected }: Obstacle): void {
+    if (unexpected) this.#log.warn(`${what}: ${reason}`);
+    else this.#log.info(`${what}: ${reason}`);
   }
 
   get #counts(): KernelCounts {

@@ -58,6 +58,7 @@ test('defaults', () => {
     targets: { exe: [], pid: [] },
     tier: 'auto',
     traceInstrumented: false,
+    injectTls: false,
   });
 });
 
@@ -337,6 +338,8 @@ test('flags beat the environment', () => {
   assert.equal(config.tier, 'socket');
   assert.equal(readConfig({}, { traceInstrumented: true }).config.traceInstrumented, true);
   assert.equal(readConfig({ OTEL_RUST_AUTO_TRACE_INSTRUMENTED: 'true' }).config.traceInstrumented, true);
+  assert.equal(readConfig({}, { injectTls: true }).config.injectTls, true);
+  assert.equal(readConfig({ OTEL_RUST_AUTO_INJECT_TLS: 'true' }).config.injectTls, true);
 });
 
 test('a bad flag is an error', () => {

@@ -42,6 +42,8 @@ export interface Config extends ExportSettings {
   readonly tier: Tier;
   /** Programs that export spans of their own are traced, too. */
   readonly traceInstrumented: boolean;
+  /** Trace context is written into requests under TLS, in the programs' memory. */
+  readonly injectTls: boolean;
 }
 
 export const PROPAGATORS = ['tracecontext', 'baggage', 'b3', 'b3multi'] as const;
@@ -69,6 +71,7 @@ export interface Flags {
   readonly pid?: readonly string[] | undefined;
   readonly tier?: string | undefined;
   readonly traceInstrumented?: boolean | undefined;
+  readonly injectTls?: boolean | undefined;
   readonly endpoint?: string | undefined;
   readonly protocol?: string | undefined;
   readonly headers?: string | undefined;
@@ -121,6 +124,9 @@ export function readConfig(env: Env, flags: Flags = {}): ReadConfig {
     traceInstrumented:
       flags.traceInstrumented === true ||
       reader.read(reader.first(undefined, 'OTEL_RUST_AUTO_TRACE_INSTRUMENTED'), false, boolean),
+    injectTls:
+      flags.injectTls === true ||
+      reader.read(reader.first(undefined, 'OTEL_RUST_AUTO_INJECT_TLS'), false, boolean),
   };
   return { config, warnings: reader.warnings };
 }

@@ -24,6 +24,7 @@ const planOf = (...probes: readonly ProbeSite[]): Plan => ({
   libraries: [],
   sources: [],
   probes,
+  injection: { sites: [] },
   layout: undefined,
   clientLayout: undefined,
   streamLayout: undefined,

@@ -56,6 +56,23 @@ const MORE_FUNCTIONS: readonly TrueFunction[] = [
     pattern: /^hyper::proto::h1::role::encode_headers(?:::<.*>)?$/,
   },
   {
+    id: 'h2.StreamRef.take_request',
+    contains: ['h2', 'streams', 'StreamRef', 'take_request'],
+    pattern: /^<?h2::proto::streams::streams::StreamRef<.*>>?::take_request$/,
+  },
+  {
+    // fn recv_reset(out rdi, id esi, reason edx, &mut Stream rcx, counts r8): what DynStreams' calls for a stream it knows.
+    id: 'h2.Recv.recv_reset',
+    contains: ['h2', 'recv', 'Recv', 'recv_reset'],
+    pattern: /^<?h2::proto::streams::recv::Recv>?::recv_reset$/,
+  },
+  {
+    // fn convert_send_message(out rdi, id esi, Request rdx, …): what every copy of Streams::send_request calls.
+    id: 'h2.convert_send_message',
+    contains: ['h2', 'client', 'Peer', 'convert_send_message'],
+    pattern: /^<?h2::client::Peer>?::convert_send_message$/,
+  },
+  {
     id: 'reqwest.pending',
     contains: ['reqwest', 'async_impl', 'client', 'PendingRequest', 'poll'],
     pattern: /^<reqwest::async_impl::client::PendingRequest as core::future::future::Future>::poll$/,
@@ -85,6 +102,15 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
     alternatives: true,
   },
   'tonic.call': { functions: ['tonic.call', 'tower.buffer_call'], alternatives: true },
+  'h2.recv_reset': {
+    functions: ['h2.DynStreams.recv_reset', 'h2.Recv.recv_reset'],
+    alternatives: true,
+  },
+  'h2.send_request': {
+    functions: ['h2.Streams.send_request', 'h2.convert_send_message'],
+    alternatives: true,
+  },
+  'h2.take_request': { functions: ['h2.Recv.take_request'], through: ['h2.StreamRef.take_request'] },
   'h2.send_trailers': {
     functions: ['h2.Send.send_trailers', 'h2.StreamRef.send_trailers'],
     alternatives: true,

@@ -54,6 +54,22 @@ static long bpf_probe_read_user(void *to, __u32 size, const void *from) {
   return -14;
 }
 
+static __u32 host_failing_write; // this one from now on fails, counted from 1
+
+// Like the kernel: what is in front of a page that is not there stays written.
+static long bpf_probe_write_user(void *to, const void *from, __u32 size) {
+  __u64 at = (__u64)to;
+  if (host_failing_write && !--host_failing_write) return -14;
+  for (int i = host_region_count - 1; i >= 0; i--) {
+    struct region *r = &host_regions[i];
+    if (at < r->base || at - r->base >= r->size) continue;
+    __u64 room = r->size - (at - r->base);
+    memcpy(r->bytes + (at - r->base), from, size < room ? size : room);
+    return size <= room ? 0 : -14;
+  }
+  return -14;
+}
+
 static long bpf_probe_read_kernel(void *to, __u32 size, const void *from) {
   memcpy(to, from, size);
   return 0;

@@ -10,7 +10,7 @@
 //   message <socket> <call> <bytes> [pieces=<sizes>] [fail=<n>]   as sk_msg sees it; "m <bytes>" goes out
 //   room <socket> <queued> <not sent> <lowat>
 //   state <socket> <state> [errno]   close <socket>   exiting <0|1>
-//   layout <index> <offsets, the rest is 0>   memory <address> <bytes>   file <device> <inode> <flags> <layout>
+//   layout <index> <offsets, the rest is 0>   memory <address> <bytes>   show <address>   file <device> <inode> <flags> <layout>
 //   parse <layout> <key> <bytes>   encode <layout> <key> <status>   route <layout> <id> <table>
 //   probe <program> <cookie> <rdi> <rsi> <rdx> [<register>=<value>]
 //   exec <device> <inode>   exit   panic
@@ -174,6 +174,13 @@ static void layout_command(void) {
   memcpy(bpf_map_lookup_elem(&layouts, &index), fields, sizeof fields);
 }
 
+static void show_command(void) {
+  __u64 address = number();
+  struct region *known = host_region_at(address);
+  if (!known) fail("Cannot show %llx: nothing is there", (unsigned long long)address);
+  print_bytes("m ", known->bytes, known->size);
+}
+
 static void memory_command(void) {
   __u64 address = number();
   __u32 size = 0;
@@ -226,13 +233,18 @@ static void set_register(struct pt_regs *regs, char *text) {
 static program *program_named(const char *name) {
 #define PROGRAM(function)                                                                                  \
   if (!strcmp(name, #function)) return function;
+  PROGRAM(axum_set_matched_path_at)
+  PROGRAM(hyper_server_parse)
+  PROGRAM(hyper_server_parse_at)
   PROGRAM(tokio_task_new)
   PROGRAM(hyper_client_call)
   PROGRAM(hyper_client_call_at)
   PROGRAM(hyper_client_send)
   PROGRAM(hyper_client_encode)
   PROGRAM(hyper_client_write_head)
+  PROGRAM(hyper_client_encoded)
   PROGRAM(hyper_client_parse)
+  PROGRAM(hyper_client_parse_at)
   PROGRAM(hyper_client_drop)
   PROGRAM(reqwest_error)
   PROGRAM(reqwest_blocking_call)
@@ -289,6 +301,7 @@ static void set_command(void) {
   SETTABLE(pass_tracestate)
   SETTABLE(capture_response_heads)
   SETTABLE(capture_client_heads)
+  SETTABLE(host_failing_write)
   SETTABLE(host_ring_room)
   SETTABLE(host_map_limit)
   SETTABLE(host_loop_limit)
@@ -304,6 +317,7 @@ static void run_command(const char *name) {
   else if (!strcmp(name, "address")) address_command();
   else if (!strcmp(name, "layout")) layout_command();
   else if (!strcmp(name, "memory")) memory_command();
+  else if (!strcmp(name, "show")) show_command();
   else if (!strcmp(name, "file")) file_command();
   else if (!strcmp(name, "exec")) exec_command();
   else if (!strcmp(name, "parse")) parse_command();

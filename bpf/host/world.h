@@ -93,7 +93,7 @@ static void reset_world(void) {
   sampler_root = sampler_parent_sampled = SAMPLER_ON;
   sampler_parent_unsampled = SAMPLER_OFF;
   sampler_ratio = 0;
-  extract_traceparent = has_preempt_guard = 1;
+  extract_traceparent = has_preempt_guard = messages_see_threads = 1;
   extract_b3 = pass_tracestate = 0;
   capture_response_heads = capture_client_heads = 0;
   run_thread(1, 1, 0);

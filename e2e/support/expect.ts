@@ -80,7 +80,7 @@ export function expectedSpan(record: LoadRecord, target: Target): Expected {
     statusCode: statusCode(record, program),
     required: { ...required, ...(tls ? {} : peer) },
     optional: { ...(tls ? peer : {}), ...(route === undefined ? {} : { 'http.route': route }) },
-    events: seesPanic(record, target) ? ['exception'] : [],
+    events: seesPanic(record) ? ['exception'] : [],
   };
 }
 
@@ -92,12 +92,11 @@ function unanswered(record: LoadRecord, target: Target): Record<string, Attribut
   if (isLeftOpen(record, target.options.program)) return { 'otel_rust.end_reason': 'agent_stopped' };
   if (record.version === '2' && record.kind === 'hang')
     return { 'error.type': 'CANCEL', 'otel_rust.end_reason': 'reset' };
-  const reason = seesPanic(record, target) ? 'panic' : 'connection_closed';
+  const reason = seesPanic(record) ? 'panic' : 'connection_closed';
   return { 'error.type': reason, 'otel_rust.end_reason': reason };
 }
 
-const seesPanic = (record: LoadRecord, target: Target) =>
-  record.kind === 'panic' && target.options.profile !== 'fat-lto-stripped';
+const seesPanic = (record: LoadRecord) => record.kind === 'panic';
 
 const isLeftOpen = (record: LoadRecord, program: Program) => program === 'actix4' && record.kind === 'hang';
 

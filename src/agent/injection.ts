@@ -1,6 +1,8 @@
 import type { Config } from '../config.ts';
+import type { Btf } from '../kernel/btf.ts';
 import { effectiveCapabilities, hasCapability } from '../kernel/capabilities.ts';
 import { findCgroup2 } from '../kernel/cgroup.ts';
+import { probeWriting } from '../kernel/features.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { ERRNO, SystemCallError } from '../kernel/libc.ts';
 import { visitConnections } from '../kernel/sockets.ts';
@@ -22,18 +24,29 @@ export interface Obstacle {
 /** Where connections are noticed, or why context is not written. */
 export type InjectionChoice = { readonly cgroup: string } | Obstacle;
 
+const NOT_NAMED = 'OTEL_PROPAGATORS does not name tracecontext, the one format that is written';
+
 export function chooseInjection({ propagators }: Config, socketTier: boolean): InjectionChoice {
-  if (!propagators.includes('tracecontext'))
-    return {
-      reason: 'OTEL_PROPAGATORS does not name tracecontext, the one format that is written',
-      unexpected: false,
-    };
+  if (!propagators.includes('tracecontext')) return { reason: NOT_NAMED, unexpected: false };
   if (!socketTier)
     return { reason: 'this kernel (below 6.3) does not show bytes on sockets', unexpected: true };
   if (!hasCapability(effectiveCapabilities(), 'CAP_NET_ADMIN'))
     return { reason: 'CAP_NET_ADMIN is missing', unexpected: true };
   const cgroup = findCgroup2();
   return cgroup === undefined ? { reason: 'no cgroup v2 is mounted', unexpected: true } : { cgroup };
+}
+
+/** Why context is not written under TLS; undefined when it is. Asked for by the user, so what is in the way is told. */
+export function chooseTlsInjection(
+  { injectTls, propagators }: Config,
+  btf: Btf | undefined,
+): Obstacle | undefined {
+  if (!injectTls) return { reason: 'it was not asked for (--inject-tls)', unexpected: false };
+  if (!propagators.includes('tracecontext')) return { reason: NOT_NAMED, unexpected: true };
+  const writing = btf && probeWriting(btf);
+  return writing?.ok
+    ? undefined
+    : { reason: writing?.found ?? 'no kernel type information', unexpected: true };
 }
 
 /** In this order: a socket has the program of its map from its addition on. */

@@ -26,6 +26,7 @@ function plan(programs: readonly ProgramName[], parts: Partial<Plan> = {}): Plan
       cost: 'emulated',
       evidence: '',
     })),
+    injection: { sites: [] },
     layout: undefined,
     clientLayout: undefined,
     streamLayout: undefined,
@@ -41,6 +42,7 @@ const AUTO: TargetChoice = {
   tier: 'auto',
   socketTier: true,
   inject: false,
+  injectTls: false,
   parked: { server: false, client: false, blocking: false },
 };
 const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];

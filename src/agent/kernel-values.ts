@@ -9,6 +9,7 @@ import {
   TARGET_FLAG,
   target,
 } from '../events/layout.ts';
+import { vecMembers } from '../plan/injection-sites.ts';
 import type { Datum, Plan, ProbeSite, ProgramName, StreamLayout, Tier } from '../plan/plan.ts';
 import type { KernelFileKey } from '../process/file-key.ts';
 
@@ -27,7 +28,6 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
       (config.propagators.includes('b3') ? 1 : 0) | (config.propagators.includes('b3multi') ? 2 : 0),
     capture_response_heads: serverResponse.length > 0 ? 1 : 0,
     capture_client_heads: clientRequest.length + clientResponse.length > 0 ? 1 : 0,
-    has_preempt_guard: 1, // a kernel without it loads the call as `r0 = 0`
     scratch_slots: scratchSlots,
   };
 }
@@ -40,8 +40,9 @@ export type Parkable = (typeof PARKABLE)[number];
 export interface TargetChoice {
   readonly tier: Tier;
   readonly socketTier: boolean;
-  /** Trace context is written into plaintext requests. */
+  /** Trace context is written into plaintext requests; under TLS. */
   readonly inject: boolean;
+  readonly injectTls: boolean;
   readonly parked: Readonly<Record<Parkable, boolean>>;
 }
 
@@ -88,7 +89,7 @@ const followsResponses = (plan: Plan) =>
     : has(plan, 'hyper_client_encode', 'hyper_client_parse');
 
 /** Parked: the encoder's probe stays, for the caller of a plaintext request; the parser's goes. */
-function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetChoice): number {
+function clientFlags(plan: Plan, { tier, socketTier, inject, injectTls, parked }: TargetChoice): number {
   const sockets = tier !== 'library' && socketTier;
   const calls = linksCalls(plan) || has(plan, 'tonic_call');
   const library = followsResponses(plan);
@@ -100,6 +101,7 @@ function clientFlags(plan: Plan, { tier, socketTier, inject, parked }: TargetCho
   if (flags !== 0) flags |= TARGET_FLAG.CONTEXTS;
   if (sockets && writersAreCallers(plan)) flags |= TARGET_FLAG.WRITER_CONTEXT;
   if (sockets && inject) flags |= TARGET_FLAG.INJECT;
+  if (injectTls) flags |= TARGET_FLAG.INJECT_TLS;
   return flags;
 }
 
@@ -167,6 +169,8 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
     put(binaryLayout.requestEntries, clientLayout.requestEntries);
     put(binaryLayout.requestEntriesLength, clientLayout.requestEntriesLength);
     put(binaryLayout.requestEntriesCapacity, clientLayout.requestEntriesCapacity);
+    const vec = vecMembers(clientLayout);
+    for (const name of VEC_MEMBERS) put(binaryLayout[name], vec?.[name] ?? 0);
   }
   if (streamLayout) {
     for (const name of STREAM_MEMBERS) put(binaryLayout[name], streamLayout[name]);
@@ -175,6 +179,8 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
   }
   return value;
 }
+
+const VEC_MEMBERS = ['vecPointer', 'vecLength', 'vecCapacity'] as const;
 
 const STREAM_MEMBERS = [
   'entrySize',

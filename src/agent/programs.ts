@@ -1,5 +1,5 @@
 import { analyze } from '../analysis/analyze.ts';
-import { UserError } from '../base/errors.ts';
+import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from '../config.ts';
 import type { Link } from '../kernel/kernel.ts';
@@ -44,13 +44,16 @@ interface Attached extends Program {
   readonly parkableLinks: Record<Parkable, readonly Link[]>;
 }
 
+/** Writes into the memory of programs. */
+const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
+
 /**
  * hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. reqwest's asynchronous client:
  * for calls that its blocking one hands over.
  */
 const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
   server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode'],
-  client: ['hyper_client_parse', 'hyper_client_parse_at'],
+  client: ['hyper_client_parse', 'hyper_client_parse_at', INJECTOR],
   blocking: ['reqwest_execute'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
@@ -169,6 +172,7 @@ export class Programs implements Disposable {
       tier: this.#tier,
       socketTier: this.#tracing.socketTier,
       inject: this.#tracing.injectionObstacle === undefined,
+      injectTls: this.#tracing.tlsInjectionObstacle === undefined,
       parked: eachParkable((what) => parking[what] === 'parked'),
     });
   }
@@ -184,7 +188,7 @@ export class Programs implements Disposable {
     const analysis = await analyze(path, QUERIES, { members: MEMBER_QUERIES });
     if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
-    const plan = await cachedPlan(analysis, this.#tier);
+    const plan = await this.#withInjection(await cachedPlan(analysis, this.#tier), name);
     const own = this.#traceInstrumented ? undefined : ownExporter(plan.libraries);
     if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);
@@ -205,6 +209,25 @@ export class Programs implements Disposable {
     );
     const target = this.#target({ plan, layoutIndex, parking });
     return { plan, target, ...scopesOf(plan), parking, name, layoutIndex, links, parkableLinks };
+  }
+
+  /** Without sites for what is not to be written, or can't be: nothing else depends on it. */
+  async #withInjection(plan: Plan, name: string): Promise<Plan> {
+    const { sites, missing } = plan.injection;
+    const without = { ...plan, injection: { sites: [] } };
+    if (this.#tracing.tlsInjectionObstacle) return without;
+    const line = `${name}: no trace context is written into its requests under TLS`;
+    if (missing !== undefined) {
+      this.#log.info(`${line}: ${missing}`);
+      return without;
+    }
+    try {
+      if (sites.length > 0) await this.#tracing.kernel.load([INJECTOR]);
+      return plan;
+    } catch (error) {
+      this.#log.warn(`${line}: ${messageOf(error)}`);
+      return without;
+    }
   }
 
   #attachParkable(
@@ -229,7 +252,7 @@ export class Programs implements Disposable {
     const links: Link[] = [];
     try {
       for (const program of programs) {
-        const sites = plan.probes.filter((probe) => probe.program === program);
+        const sites = [...plan.probes, ...plan.injection.sites].filter((probe) => probe.program === program);
         if (sites.length === 0) continue;
         const uprobes = sites.map((site) => ({
           offset: site.fileOffset,

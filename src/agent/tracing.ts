@@ -4,12 +4,20 @@ import { messageOf } from '../base/errors.ts';
 import type { Loss } from '../cli/status.ts';
 import type { Config } from '../config.ts';
 import { COUNTER } from '../events/layout.ts';
-import { probeTracepoint, readKernelBtf } from '../kernel/features.ts';
+import type { Btf } from '../kernel/btf.ts';
+import {
+  HELPER,
+  probeHelper,
+  probePreemptionGuard,
+  probeTracepoint,
+  readKernelBtf,
+} from '../kernel/features.ts';
 import type { Kernel, KernelOptions, Link } from '../kernel/kernel.ts';
 import { openKernel } from '../kernel/open-kernel.ts';
 import {
   attachInjection,
   chooseInjection,
+  chooseTlsInjection,
   INJECTION,
   type InjectionChoice,
   type Obstacle,
@@ -62,8 +70,16 @@ const NOT_INJECTED = [
   ['traceparent: frames not followed', COUNTER.INJECT_STEP],
 ] as const;
 
+/** The same, for requests under TLS alone. */
+const NOT_INJECTED_TLS = [
+  ['traceparent: no spare capacity', COUNTER.INJECT_ROOM],
+  ['traceparent: memory not writable', COUNTER.INJECT_WRITE],
+  ['traceparent: HTTP/2 under TLS', COUNTER.INJECT_TLS_STREAM],
+] as const;
+
 const INJECTED = [
   ['written', COUNTER.INJECTED],
+  ['written under TLS', COUNTER.INJECTED_TLS],
   ['their own', COUNTER.INJECT_OWN],
 ] as const;
 
@@ -84,18 +100,27 @@ export class Tracing implements Disposable {
   readonly #tracepoints: readonly string[];
   /** Why no trace context is written; undefined when it is. */
   readonly injectionObstacle: Obstacle | undefined;
+  /** The same, under TLS. */
+  readonly tlsInjectionObstacle: Obstacle | undefined;
   readonly #links: Link[] = [];
   #failedConnections = 0;
 
   constructor(config: Config) {
-    const socketTier = hasSocketTracepoints();
+    const btf = readKernelBtf();
+    const socketTier = hasSocketTracepoints(btf);
     this.socketTier = socketTier;
     const slots = scratchSlots(cpus().length);
     this.#tracepoints = [...PROCESS_PROGRAMS, ...(socketTier ? SOCKET_PROGRAMS : [])];
+    this.tlsInjectionObstacle = chooseTlsInjection(config, btf);
+    const passesState = this.tlsInjectionObstacle === undefined ? 1 : 0;
     const options: KernelOptions = {
       object: readFileSync(OBJECT),
       ringSize: RING_SIZE,
-      constants: kernelConstants(config, slots),
+      constants: {
+        ...kernelConstants(config, slots),
+        pass_tracestate: passesState,
+        ...featureConstants(btf),
+      },
       programs: [],
       mapSizes: { scratches: slots },
     };
@@ -111,11 +136,17 @@ export class Tracing implements Disposable {
 
   counts(): KernelCounts {
     const injects = this.injectionObstacle === undefined;
+    const injectsTls = this.tlsInjectionObstacle === undefined;
     const failed = { name: 'traceparent: old connection not added', count: this.#failedConnections };
     return {
-      losses: [...this.#read(LOSSES), ...(injects ? [...this.#read(NOT_INJECTED), failed] : [])],
+      losses: [
+        ...this.#read(LOSSES),
+        ...(injects || injectsTls ? this.#read(NOT_INJECTED) : []),
+        ...(injectsTls ? this.#read(NOT_INJECTED_TLS) : []),
+        ...(injects ? [failed] : []),
+      ],
       orphans: this.#read(ORPHANS),
-      injected: injects ? this.#read(INJECTED) : [],
+      injected: injects || injectsTls ? this.#read(INJECTED) : [],
     };
   }
 
@@ -158,10 +189,19 @@ function open(options: KernelOptions, choice: InjectionChoice): Opened {
   }
 }
 
+/** What the running kernel lets programs do. */
+function featureConstants(btf: Btf | undefined): Record<string, number> {
+  if (!btf) return {};
+  const threads = probeHelper(btf, 'message', HELPER.task_storage_get);
+  return {
+    has_preempt_guard: probePreemptionGuard(btf).ok ? 1 : 0,
+    messages_see_threads: threads.ok ? 1 : 0,
+  };
+}
+
 const openWithout = (options: KernelOptions) => openKernel({ ...options, unusedMaps: [INJECTION.sockets] });
 
-function hasSocketTracepoints(): boolean {
-  const btf = readKernelBtf();
+function hasSocketTracepoints(btf: Btf | undefined): boolean {
   const names = ['sock_recv_length', 'sock_send_length'];
   return btf !== undefined && names.every((name) => probeTracepoint(btf, name).ok);
 }

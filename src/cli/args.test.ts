@@ -23,6 +23,7 @@ test('every run flag arrives', () => {
   const flags = runFlags(
     ...['--exe', '/bin/a', '--exe=./b*', '--pid', '1', '--pid', '4194304', '--tier', 'library'],
     '--trace-instrumented',
+    '--inject-tls',
     ...[
       '--exporter',
       'otlp,console',
@@ -50,6 +51,7 @@ test('every run flag arrives', () => {
     pid: ['1', '4194304'],
     tier: 'library',
     traceInstrumented: true,
+    injectTls: true,
     exporter: 'otlp,console',
     endpoint: 'http://h:4318',
     protocol: 'grpc',

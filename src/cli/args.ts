@@ -116,6 +116,7 @@ function runFlags(values: Values, command: readonly string[]): RunFlags {
     pid: list('pid'),
     tier: text('tier'),
     traceInstrumented: values['trace-instrumented'] as true | undefined,
+    injectTls: values['inject-tls'] as true | undefined,
     exporter: text('exporter'),
     endpoint: text('endpoint'),
     protocol: text('protocol'),

@@ -38,6 +38,10 @@ const RUN: OptionTable = {
     help: 'trace programs that export spans with an OpenTelemetry SDK of their own, too',
     environment: 'OTEL_RUST_AUTO_TRACE_INSTRUMENTED',
   },
+  'inject-tls': {
+    help: 'write trace context into HTTP/1.1 requests under TLS, in the memory of the program (CAP_SYS_ADMIN, no kernel lockdown)',
+    environment: 'OTEL_RUST_AUTO_INJECT_TLS',
+  },
   exporter: {
     value: 'otlp|console|none',
     help: 'where spans go; a comma-separated list for several',

@@ -9,6 +9,7 @@ export function planText(file: string, plan: Plan, problems: readonly string[]):
     ...ownExporterLines(plan),
     ...section('Libraries', libraryLines(plan)),
     ...section(`Probe sites: ${plan.probes.length}`, probeSection(plan.probes)),
+    ...section('Under TLS, only with --inject-tls', injectionLines(plan)),
     ...section('Layouts', layoutLines(plan)),
     ...section(
       'Missing',
@@ -85,6 +86,13 @@ function probeLines(probe: ProbeSite): readonly string[] {
     `  ${probe.functionName}${place}`,
     `  ${probe.evidence}; ${file}; runs ${probe.program}`,
   ];
+}
+
+function injectionLines({ injection, sources }: Plan): readonly string[] {
+  const calls = sources.some(({ datum, source }) => datum === 'http.client.call' && source !== 'none');
+  if (!calls) return [];
+  if (injection.missing !== undefined) return [`no trace context can be written (${injection.missing})`];
+  return ['writes trace context into the buffer of an encoded request', ...probeSection(injection.sites)];
 }
 
 function layoutLines(plan: Plan): readonly string[] {

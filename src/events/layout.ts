@@ -100,7 +100,11 @@ export const COUNTER = {
   INJECT_FRAME: 27,
   INJECT_STREAM: 28,
   INJECT_STEP: 29,
-  MAX: 30,
+  INJECTED_TLS: 30,
+  INJECT_ROOM: 31,
+  INJECT_WRITE: 32,
+  INJECT_TLS_STREAM: 33,
+  MAX: 34,
 } as const;
 
 /** enum call_scheme */
@@ -148,6 +152,7 @@ export const TARGET_FLAG = {
   STREAMS: 16384,
   CLIENT_STREAMS: 32768,
   INJECT: 65536,
+  INJECT_TLS: 131072,
 } as const;
 
 /** enum sampler */
@@ -358,6 +363,8 @@ export const binaryLayout = {
   streamsInner: 84, // __u16
   innerStore: 86, // __u16
   goAwayLastId: 88, // __u16
-  unused: 90, // __u16[3]
+  vecPointer: 90, // __u16
+  vecLength: 92, // __u16
+  vecCapacity: 94, // __u16
   standardHeaders: 96, // __u64[2]
 } as const;

@@ -9,7 +9,14 @@ import {
   missingCapabilities,
   missingPrivilege,
 } from './capabilities.ts';
-import { architectureCheck, capabilityChecks, checkMachine, kernelCheck, lockdownCheck } from './checks.ts';
+import {
+  architectureCheck,
+  capabilityChecks,
+  checkMachine,
+  kernelCheck,
+  lockdownCheck,
+  preemptionCheck,
+} from './checks.ts';
 import { probeHelper, probeTracepoint, readKernelBtf, readLockdown } from './features.ts';
 import { kernelIsAtLeast, kernelVersion, unsupportedKernel } from './kernel-version.ts';
 import { heldDescriptors, needs } from './test-support.ts';
@@ -65,6 +72,13 @@ test('lockdown: read from the file, only confidentiality forbids tracing', () =>
   rmSync(directory, { recursive: true });
   assert.equal(readLockdown(path), 'unknown');
   assert.match(lockdownCheck('unknown').found, /securityfs not mounted/);
+});
+
+test('the guard against preemption is needed only where programs share stacks', () => {
+  const absent = { ok: false, found: 'not in this kernel', errno: 0 };
+  const verdicts = [true, false].map((privateStacks) => preemptionCheck(absent, privateStacks).verdict);
+  assert.deepEqual(verdicts, ['reduced', 'ok']);
+  assert.equal(preemptionCheck({ ...absent, ok: true, found: 'present' }, true).verdict, 'ok');
 });
 
 test('probes tell present from absent', (t) => {

@@ -10,15 +10,17 @@ import {
 } from './capabilities.ts';
 import {
   HELPER,
+  hasPrivateStacks,
   type Lockdown,
   type Probe,
   probeHelper,
-  probeKernelFunction,
   probeMultiLink,
   probePerfUprobe,
   probePidNamespace,
+  probePreemptionGuard,
   probeRingBuffer,
   probeTracepoint,
+  probeWriting,
   readKernelBtf,
   readLockdown,
   readMemoryLockLimit,
@@ -163,7 +165,7 @@ function perfEventCheck(hasMultiLink: boolean, probe: Probe): Check {
 function btfChecks(btf: Btf): Check[] {
   const socket = ['sock_recv_length', 'sock_send_length', 'inet_sock_set_state'].map((name) => {
     const meaning =
-      'Needs kernel 6.3: plaintext HTTP of programs without hyper is not seen; hyper servers are';
+      'Needs kernel 6.3: plaintext HTTP of programs without hyper is not seen, hyper servers are; no trace context is written into plaintext requests';
     return probeCheck(
       `tracepoint_${name}`,
       `tracepoint ${name}`,
@@ -203,16 +205,21 @@ function btfChecks(btf: Btf): Check[] {
       'fatal',
       'Needs kernel 5.15: a probe can not tell its binary',
     ),
-    preemptionCheck(probeKernelFunction(btf, 'bpf_preempt_disable')),
+    writingCheck(probeWriting(btf)),
+    preemptionCheck(probePreemptionGuard(btf), hasPrivateStacks(btf)),
   ];
 }
 
-/** Private BPF stacks came with 6.13: before it, programs are safe without the guard. */
-function preemptionCheck(probe: Probe): Check {
-  const verdict = probe.ok || !kernelIsAtLeast('6.13') ? 'ok' : 'reduced';
-  const found = probe.ok
-    ? probe.found
-    : `${probe.found}${verdict === 'ok' ? ', not needed before 6.13' : ''}`;
+/** Off unless it is asked for, so nothing is missing without it. */
+export function writingCheck({ ok, found }: Probe): Check {
+  const said = ok ? 'possible' : `not possible: ${found}; not needed without --inject-tls`;
+  return check('inject_tls', 'trace context under TLS', 'ok', said, '');
+}
+
+/** On stacks of their own, programs are safe without the guard. */
+export function preemptionCheck(probe: Probe, privateStacks: boolean): Check {
+  const verdict = probe.ok || !privateStacks ? 'ok' : 'reduced';
+  const found = probe.ok ? probe.found : `${probe.found}${verdict === 'ok' ? ', not needed' : ''}`;
   return check(
     'preempt_disable',
     'bpf_preempt_disable',

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { ATTACH_TYPE, PROG_TYPE, tryCreateMap, tryLoadProgram } from './bpf-syscall.ts';
-import { BTF_KIND, Btf } from './btf.ts';
+import { BTF_KIND, Btf, memberOf } from './btf.ts';
+import { effectiveCapabilities, hasCapability } from './capabilities.ts';
 import { OPCODE, setImmediate } from './instructions.ts';
 import { errnoName } from './libc.ts';
 import { probeUprobeMulti, TRIVIAL_PROGRAM } from './links.ts';
@@ -83,6 +84,7 @@ function probeLoad(
 
 /** Numbers of include/uapi/linux/bpf.h. */
 export const HELPER = {
+  probe_write_user: 36,
   sk_storage_get: 107,
   ringbuf_reserve: 131,
   task_storage_get: 156,
@@ -96,8 +98,11 @@ const LOG_SIZE = 1 << 16;
  * Asks the verifier about a bare call of the helper. It complains about the missing arguments where the
  * helper exists, and about the helper where it doesn't.
  */
-export function probeHelper(btf: Btf, program: 'uprobe' | 'tracepoint', helper: number): Probe {
+export function probeHelper(btf: Btf, program: 'uprobe' | 'tracepoint' | 'message', helper: number): Probe {
   const tracing = program === 'tracepoint';
+  const type = { uprobe: PROG_TYPE.KPROBE, tracepoint: PROG_TYPE.TRACING, message: PROG_TYPE.SK_MSG }[
+    program
+  ];
   const attachBtfId = tracing ? btf.find(BTF_KIND.TYPEDEF, 'btf_trace_sys_enter') : 0;
   if (attachBtfId === undefined) return absent('this kernel has no tracepoint sys_enter');
   const call = Buffer.alloc(8);
@@ -105,7 +110,7 @@ export function probeHelper(btf: Btf, program: 'uprobe' | 'tracepoint', helper: 
   setImmediate(call, 0, helper);
   const load = {
     name: 'probe_helper',
-    type: tracing ? PROG_TYPE.TRACING : PROG_TYPE.KPROBE,
+    type,
     expectedAttachType: tracing ? ATTACH_TYPE.TRACE_RAW_TP : ATTACH_TYPE.NONE,
     attachBtfId,
     instructions: Buffer.concat([call, TRIVIAL_PROGRAM]),
@@ -119,8 +124,39 @@ export function probeHelper(btf: Btf, program: 'uprobe' | 'tracepoint', helper: 
   return fd >= 0 || text !== '' ? works() : refused(-fd);
 }
 
+/**
+ * Whether BPF programs may write into processes. Where they may, the kernel says in its log that a program that writes is
+ * being installed (`bpf_get_probe_write_proto` of kernel/trace/bpf_trace.c), for this question as for the program itself.
+ */
+export function probeWriting(btf: Btf): Probe {
+  if (!hasCapability(effectiveCapabilities(), 'CAP_SYS_ADMIN')) return absent('CAP_SYS_ADMIN is missing');
+  if (probeHelper(btf, 'uprobe', HELPER.probe_write_user).ok) return works();
+  const lockdown = readLockdown();
+  const mode = lockdown === 'unknown' ? '' : ` (${lockdown})`;
+  return absent(`this kernel refuses bpf_probe_write_user, as under kernel lockdown${mode}`);
+}
+
 export function probeKernelFunction(btf: Btf, name: string): Probe {
   return btf.find(BTF_KIND.FUNC, name) === undefined ? absent('not in this kernel') : works('present');
+}
+
+/**
+ * Whether a program may keep others away (`bpf_preempt_disable`, 6.10) while it calls functions of its own that the
+ * verifier walks apart. Refused until it began to note which of these may sleep (6.15).
+ */
+export function probePreemptionGuard(btf: Btf): Probe {
+  const guard = probeKernelFunction(btf, 'bpf_preempt_disable');
+  if (!guard.ok || hasMember(btf, 'bpf_subprog_info', 'might_sleep')) return guard;
+  return absent('not for programs with global functions');
+}
+
+/** Programs of one CPU share a stack (6.13): one that preempts another writes over its values. */
+export const hasPrivateStacks = (btf: Btf): boolean => hasMember(btf, 'bpf_prog_aux', 'priv_stack_ptr');
+
+function hasMember(btf: Btf, structure: string, member: string): boolean {
+  const id = btf.find(BTF_KIND.STRUCT, structure);
+  if (id === undefined) return false;
+  return Array.from({ length: btf.length(id) }, (_, index) => memberOf(btf, id, index).name).includes(member);
 }
 
 export type Lockdown = 'none' | 'integrity' | 'confidentiality' | 'unknown';

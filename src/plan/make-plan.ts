@@ -8,6 +8,7 @@ import { hasClientCrate, mayCommunicate } from '../libraries/network.ts';
 import { type TlsEvidence, tlsClients, tlsServers } from '../libraries/tls/tls.ts';
 import { taskSlot } from '../libraries/tokio/task-slot.ts';
 import { type ClientParts, clientParts } from './client-parts.ts';
+import { injectionSites } from './injection-sites.ts';
 import { alsoInlined, type InlinedHook } from './inlined-sites.ts';
 import type {
   BinaryLayout,
@@ -54,6 +55,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
     contexts: followsCalls || fromAxum,
     hyper: client.some(({ program }) => program.startsWith('hyper_client_call')),
   });
+  const clientLayout = usedClientLayout(parts.client, [...client, ...streams]);
   return {
     formatVersion: 1,
     binary: {
@@ -71,12 +73,13 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
       ...streams,
       ...parts.panic.probes,
     ],
+    injection: injectionSites(facts, readCode, sources, known(clientLayout)),
     ...usedLayouts({
       layout:
         fromLibrary || client.some(({ program }) => program.startsWith('hyper_client_parse'))
           ? parts.layout
           : UNUSED,
-      clientLayout: usedClientLayout(parts.client, [...client, ...streams]),
+      clientLayout,
       streamLayout: streams.length > 0 ? withoutRef(parts.streams.layout) : UNUSED,
     }),
     taskSlot: known(parts.slot),

@@ -41,6 +41,7 @@ export const PROGRAMS = [
   'hyper_client_parse',
   'hyper_client_parse_at',
   'hyper_client_drop',
+  'hyper_client_encoded',
   'reqwest_error',
   'reqwest_blocking_call',
   'reqwest_execute',
@@ -190,6 +191,16 @@ export interface LayoutEvidence {
   readonly streamLayout?: string;
 }
 
+/**
+ * Where trace context can be written into requests under TLS: where hyper's encoder returns. The one thing that changes
+ * a program's memory; attached only when the user asks for it.
+ */
+export interface Injection {
+  readonly sites: readonly ProbeSite[];
+  /** Why there are none. */
+  readonly missing?: string;
+}
+
 /** Everything that will be done to one binary. Pure: same file, same plan, byte for byte, on any machine. */
 export interface Plan {
   readonly formatVersion: 1;
@@ -202,6 +213,7 @@ export interface Plan {
   readonly libraries: readonly RecognisedLibrary[];
   readonly sources: readonly SourceChoice[];
   readonly probes: readonly ProbeSite[];
+  readonly injection: Injection;
   readonly layout: BinaryLayout | undefined;
   readonly clientLayout: ClientLayout | undefined;
   readonly streamLayout: StreamLayout | undefined;

@@ -2,6 +2,7 @@ import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts
 import {
   HANDLE_SIZE,
   hasH2,
+  IN_REGISTERS,
   REF_SEND_TRAILERS,
   SEND_REQUEST,
   SEND_TRAILERS,
@@ -13,6 +14,7 @@ import { type FoundStreamLayout, streamLayout } from '../libraries/h2/layout.ts'
 import { type Found, hasCrate, hasFunction } from '../libraries/library.ts';
 import { hasTonicClient, tonic } from '../libraries/tonic/tonic.ts';
 import { argumentFlow } from '../x86/argument-flow.ts';
+import { inlinedSites } from './inlined-sites.ts';
 import type { Datum, MissingHook, SourceChoice, Tier } from './plan.ts';
 import { distinct, type HookSites, hookSites, MAX_FUNCTION_SIZE, sitesIn } from './probes.ts';
 
@@ -41,10 +43,10 @@ export function streamParts(facts: BinaryFacts, readCode: CodeReader): StreamPar
     serves: serves || !calls,
     calls: calls || !serves,
     streams: joined([
-      ...STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode)),
+      ...STREAM_HOOKS.map((hook) => sitesOf(hook, facts, readCode, foundValue(layout)?.innerStore)),
       trailerSites(layout, facts, readCode),
     ]),
-    take: sitesOf(TAKE_REQUEST, facts, readCode),
+    take: takeSites(layout, facts, readCode),
     request: sitesOf(SEND_REQUEST, facts, readCode),
     channel: hasTonicClient(facts),
     call: call ?? NOTHING,
@@ -65,8 +67,71 @@ function trailerSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, read
 
 const NOTHING: HookSites = { probes: [], missing: [] };
 
-function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader): HookSites {
-  const all = facts.functions[hook.query] ?? [];
+const foundValue = <T>(found: Found<T>): T | undefined => ('missing' in found ? undefined : found.value);
+
+/** Inlined into StreamRef's, or what has that inside. */
+function takeSites(layout: Found<FoundStreamLayout>, facts: BinaryFacts, readCode: CodeReader): HookSites {
+  const own = sitesOf(TAKE_REQUEST, facts, readCode);
+  if (own.probes.length > 0) return own;
+  const { name: hook, query, program } = TAKE_REQUEST;
+  const found = inlinedSites({ hook, query, program, inside: program }, facts, readCode);
+  const sites = fromLock(found, foundValue(layout)?.innerStore);
+  return sites.probes.length > 0 ? sites : own;
+}
+
+/** Inside a function the lock is known, which the store is so far behind; Recv's reset has its own distance. */
+function fromLock(sites: HookSites, innerStore: number | undefined): HookSites {
+  const probes = sites.probes.flatMap((probe) => {
+    if (probe.program === 'h2_recv_reset') return [probe];
+    return innerStore === undefined ? [] : [{ ...probe, offset: (probe.offset ?? 0) - innerStore }];
+  });
+  return { ...sites, probes };
+}
+
+/** `innerStore`: from a connection's lock to its store. */
+function sitesOf(hook: StreamHook, facts: BinaryFacts, readCode: CodeReader, innerStore?: number): HookSites {
+  const { name, query, program } = hook;
+  const inlined = inlinedSites({ hook: name, query, program, inside: program }, facts, readCode);
+  if (hook.handle && inlined.probes.length > 0) return fromLock(inlined, innerStore);
+  const all = facts.functions[query] ?? [];
+  const locks = all.filter((one) => takesLock(hook, one, readCode, innerStore));
+  if (locks.length === 0 || innerStore === undefined) return handleSites(hook, all, facts, readCode);
+  const others = all.filter((one) => !locks.includes(one));
+  const sites = sitesIn(hook, locks, facts, readCode);
+  const register = hook.register | IN_REGISTERS;
+  const probes = sites.probes.map((probe) => ({ ...probe, register, offset: 0 - innerStore }));
+  const direct = { ...sites, probes };
+  return others.length === 0 ? direct : joined([direct, handleSites(hook, others, facts, readCode)]);
+}
+
+/**
+ * Whether a function is handed the lock that DynStreams refers to, in place of DynStreams: it looks at the lock's word and the
+ * mark beside it, and at the store behind.
+ */
+function takesLock(
+  { handle }: StreamHook,
+  one: FunctionFact,
+  readCode: CodeReader,
+  innerStore: number | undefined,
+): boolean {
+  const code = handle && one.size <= MAX_FUNCTION_SIZE ? readCode(one.svma, one.size) : undefined;
+  const behind = handle && code ? argumentFlow(code).behind.get(handle) : undefined;
+  if (!behind || innerStore === undefined) return false;
+  const isInStore = (place: number) => place >= innerStore && place < innerStore + STORE_SIZE;
+  return [0, POISON].every((place) => behind.has(place)) && [...behind].some(isInStore);
+}
+
+/** Of `Mutex`: behind its word. */
+const POISON = 4;
+/** Of the slab of streams, no more. */
+const STORE_SIZE = 64;
+
+function handleSites(
+  hook: StreamHook,
+  all: readonly FunctionFact[],
+  facts: BinaryFacts,
+  readCode: CodeReader,
+): HookSites {
   const taken = new Map(all.map((one) => [one, takesHandle(hook, one, readCode)]));
   const split = [...taken.values()].includes(false);
   const found = all.filter((one) => (split ? taken.get(one) === true : true));

@@ -9,9 +9,11 @@ import { countersIn } from '../x86/counters.ts';
 import { behindFirstWord, comparedFirstWord } from '../x86/first-word.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
+import { type LimitStore, limitStores } from '../x86/limit-store.ts';
 import { type MapLookup, mapLookups } from '../x86/map-lookup.ts';
 import { type FlowStep, pointerFlow } from '../x86/pointer-flow.ts';
 import { sharedDrops } from '../x86/shared-drop.ts';
+import { type SlabLookup, slabLookups } from '../x86/slab-lookup.ts';
 import {
   type ThreadAccess,
   type ThreadAccessor,
@@ -106,6 +108,10 @@ export interface Program {
   flow(one: CodeFunction, visit: (step: FlowStep) => void): void;
   /** Look-ups of a number in a map of std with such buckets. */
   mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[];
+  /** Where it has found an entry of a slab. */
+  slabLookups(one: CodeFunction): readonly SlabLookup[];
+  /** Where it compares a number with a limit behind a lock that it holds, and sets the limit to it. */
+  limitStores(one: CodeFunction): readonly LimitStore[];
   /** Code that calls another object's function. */
   importersOf(name: string): readonly PlaceIn[];
   /** Undefined where its code is damaged or larger than any function. */
@@ -220,7 +226,7 @@ class IndexedProgram implements Program {
   argumentFlow(one: CodeFunction): ArgumentFlow {
     const known = this.#flows.get(one.svma);
     const code = known ? undefined : this.codeOf(one);
-    const flow = known ?? (code ? argumentFlow(code) : NO_FLOW);
+    const flow = known ?? (code ? argumentFlow(code, (address) => this.image.u32(address)) : NO_FLOW);
     this.#flows.set(one.svma, flow);
     return flow;
   }
@@ -253,6 +259,16 @@ class IndexedProgram implements Program {
   mapLookups(one: CodeFunction, bucketSize: number): readonly MapLookup[] {
     const code = this.codeOf(one);
     return code ? mapLookups(code, bucketSize) : [];
+  }
+
+  slabLookups(one: CodeFunction): readonly SlabLookup[] {
+    const code = this.codeOf(one);
+    return code ? slabLookups(code) : [];
+  }
+
+  limitStores(one: CodeFunction): readonly LimitStore[] {
+    const code = this.codeOf(one);
+    return code ? limitStores(code) : [];
   }
 
   importersOf(name: string): readonly PlaceIn[] {

@@ -5,6 +5,7 @@ import {
   FunctionDecoder,
   registerNumber,
 } from './instruction.ts';
+import type { ReadWord } from './jump-table.ts';
 import { type FlowStep, pointerFlow } from './pointer-flow.ts';
 
 /** An argument that a function hands on in the register `as`. */
@@ -31,18 +32,19 @@ export interface ArgumentFlow {
 }
 
 /** Nothing is known of code that is damaged, or whose ways do not settle. */
-export function argumentFlow(code: Code): ArgumentFlow {
+export function argumentFlow(code: Code, readWord?: ReadWord): ArgumentFlow {
   const behind = new Map<ArgumentRegister, Set<number>>();
   const passed: PassedArgument[] = [];
   const members: PassedMember[] = [];
-  pointerFlow(code, (step) => {
+  const visit = (step: FlowStep) => {
     const { memory, instruction } = step;
     if (memory && memory.base !== 'frame')
       behind.set(memory.base, (behind.get(memory.base) ?? new Set()).add(memory.displacement));
     for (const { displacement, ...one } of instruction.flow === 'straight' ? [] : handedBy(code, step))
       if (displacement !== 0) members.push({ ...one, displacement });
       else if (instruction.flow === 'call') passed.push(one);
-  });
+  };
+  pointerFlow(code, visit, readWord);
   return { behind, passed, members, read: argumentsRead(code) };
 }
 

@@ -48,7 +48,7 @@ interface Edges {
   indirect: Known | undefined;
 }
 
-const MAX_PASSES = 8;
+const MAX_PASSES = 16;
 
 /**
  * Walks a function and follows its arguments, and addresses in its frame, through registers and stack slots. Where ways
@@ -92,6 +92,7 @@ function walk(
   const forward = new Map<number, Known>();
   let reached = true;
   let stack = known.registers.get(Register.RSP);
+  let body = stack;
   for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next()) {
     const ways: readonly (Known | undefined)[] = [
       reached ? known : undefined,
@@ -119,12 +120,20 @@ function walk(
       emulated: isEmulated(one.bytes),
     });
     if (known) step(decoder, one, known.registers, known.slots, memory);
-    for (const to of jump ? (tables.targetsOf(current) ?? [jump.target]) : [])
+    const leaves = jump?.target === undefined && isTailCall(current, stack, body);
+    for (const to of jump && !leaves ? (tables.targetsOf(current) ?? [jump.target]) : [])
       if (known) leave(to, one.offset, known, forward, next);
     tables.note(decoder);
     reached = one.flow !== 'transfer' || isConditional(current);
+    // What stands behind an epilogue belongs to the body again.
+    if (stack?.displacement !== 0) body = one.flow === 'straight' ? body : stack;
+    else if (!reached) stack = body;
   }
 }
+
+/** A jump through a slot of the global offset table, or behind the epilogue: to another function. */
+const isTailCall = (current: IcedInstruction, stack: Place | undefined, body: Place | undefined): boolean =>
+  current.isIpRelMemoryOperand || (stack?.displacement === 0 && body?.displacement !== 0);
 
 /** The stack pointer is the same in the whole body of a function, whatever leads there. */
 function joinedWays(ways: readonly (Known | undefined)[], stack: Place | undefined): Known | undefined {

@@ -14,6 +14,7 @@ import {
   layoutCommand,
   newTask,
   parse,
+  parseInside,
   writeHead,
 } from './client-memory.ts';
 import { type Commands, memory, recv, replayOne, send, targetCommand, thread } from './driver.ts';
@@ -173,6 +174,19 @@ const second = (lines: readonly string[]) => lines.map((line) => (/^[<=]/.test(l
 inRequest(
   'what is encoded is the request, what is parsed the response',
   [...call(1, HTTPS), ...encoded(1), ...parsed(), ...drop(1, 'returned', HTTPS)],
+  second(secure()),
+);
+inRequest(
+  'the same where encoder and parser are inlined: the connection is known by its place',
+  [
+    ...[...call(1, HTTPS), ...onConnection(...writeHead(1, HTTPS))],
+    ...[...onConnection(...parseInside(OK)), ...drop(1, 'returned', HTTPS)],
+  ],
+  second(secure()),
+);
+inRequest(
+  'a parser that has its context in another register',
+  [...call(1, HTTPS), ...encoded(1), ...onConnection(...parse(OK, 1, 'r8')), ...drop(1, 'returned', HTTPS)],
   second(secure()),
 );
 inRequest(

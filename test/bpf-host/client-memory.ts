@@ -25,6 +25,9 @@ const LAYOUT: Partial<Record<Member, number>> = {
   requestEntries: 0x20,
   requestEntriesLength: 0x28,
   requestEntriesCapacity: 0x18,
+  vecPointer: 8,
+  vecLength: 16,
+  vecCapacity: 0,
 };
 
 /** Of sites' cookies, bytes. */
@@ -181,31 +184,46 @@ function headMemory(id: number, options: CallOptions): Buffer {
 }
 
 /** hyper's connection writes the head, with the encoder inlined. */
-export const writeHead = (id: number, options: CallOptions = {}): string[] => [
+export const writeHead = (id: number, options: CallOptions = {}, connection = 1): string[] => [
   memory(place(id, 5), headMemory(id, options)),
-  probe('hyper_client_write_head', { rsi: place(id, 5) }),
+  probe('hyper_client_write_head', { rdi: connectionKey(connection), rsi: place(id, 5) }),
 ];
 
-/** hyper's connection encodes the head. */
-export function encode(id: number, options: CallOptions = {}, connection = 1): string[] {
+/** hyper's connection encodes the head, into the Vec at `output`. */
+export function encode(id: number, options: CallOptions = {}, connection = 1, output = 0n): string[] {
   const head = headMemory(id, options);
   const message = structure(0x40, [
     ...[[at('clientEncodeHead'), place(id, 5)] as const],
     [at('clientEncodeReqMethod'), connectionKey(connection)],
   ]);
   const list = [memory(place(id, 5), head), memory(place(id, 4), message)];
-  return [...list, probe('hyper_client_encode', { rsi: place(id, 4) })];
+  return [...list, probe('hyper_client_encode', { rsi: place(id, 4), rdx: output })];
 }
 
-/** hyper's connection looks at what it has read. */
-export function parse(bytes: string, connection = 1): string[] {
+/** hyper's connection looks at what it has read. `context`: the register that is not rdx. */
+export function parse(bytes: string, connection = 1, context?: 'r8'): string[] {
   const base = 0x5700_0000_0000n;
-  const buffer = structure(0x20, [
+  const pointer = structure(0x40, [[at('clientParseReqMethod'), connectionKey(connection)]]);
+  const list = [memory(base, bufferAt(base, bytes)), memory(base + 0x1000n, pointer), bytesOf(base, bytes)];
+  const plain = probe('hyper_client_parse', { rsi: base, rdx: base + 0x1000n });
+  const other = `${probe('hyper_client_parse', { rsi: base, register: 6 | (8 << 4) })} r8=${base + 0x1000n}`;
+  return [...list, context ? other : plain];
+}
+
+const bufferAt = (base: bigint, bytes: string) =>
+  structure(0x20, [
     ...[[at('bytesMutPointer'), base + 0x2000n] as const, [at('bytesMutLength'), bytes.length] as const],
   ]);
-  const context = structure(0x40, [[at('clientParseReqMethod'), connectionKey(connection)]]);
-  const list = [memory(base, buffer), memory(base + 0x1000n, context), memory(base + 0x2000n, text(bytes))];
-  return [...list, probe('hyper_client_parse', { rsi: base, rdx: base + 0x1000n })];
+const bytesOf = (base: bigint, bytes: string) => memory(base + 0x2000n, text(bytes));
+
+/** The same inside a function: the buffer lies in the connection, `distance` behind its key. */
+export function parseInside(bytes: string, connection = 1, distance = 0x90): string[] {
+  const base = connectionKey(connection) + BigInt(distance);
+  return [
+    memory(base, bufferAt(base, bytes)),
+    bytesOf(base, bytes),
+    probe('hyper_client_parse_at', { rsi: base, offset: distance, register: 6 }),
+  ];
 }
 
 const STATES = { waiting: 4, returned: 1, panicked: 2, fresh: 0 } as const;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
-import { type Commands, recv, replayOne, send, targetCommand, wholeHeads } from './driver.ts';
+import { probe, structure } from './client-memory.ts';
+import { type Commands, memory, recv, replayOne, send, targetCommand, wholeHeads } from './driver.ts';
 import { summary } from './summary.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -32,6 +33,19 @@ test('parse and encode of a connection are its requests and responses', () => {
 test('connections at once, told apart by their key', () => {
   const result = run(LIBRARY, parse(GET, 1000), parse(GET, 2000), encode(201, 2000), encode(202, 1000));
   assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '#2 > 0 GET / HTTP/1.1', '#2 < 0 201', '< 0 202']);
+});
+
+test('a parser inside another function: its context in r8, or its buffer so far behind the key', () => {
+  const [buffer, context, bytes] = [0x5a00_0000_0000n, 0x5a00_0000_1000n, 0x5a00_0000_2000n];
+  const pointers = structure(0x40, [[0x28, BigInt(KEY)]]);
+  const head = structure(0x20, [...[[0, bytes] as const, [8, GET.length] as const]]);
+  const held = [memory(context, pointers), memory(bytes, Buffer.from(GET, 'latin1')), memory(buffer, head)];
+  const handedOn = `${probe('hyper_server_parse', { rsi: buffer, register: 6 | (8 << 4) })} r8=${context}`;
+  assert.deepEqual(summary(run(LIBRARY, ...held, handedOn, encode(200))), ['> 0 GET / HTTP/1.1', '< 0 200']);
+  const inside = memory(BigInt(KEY) + 0x90n, head);
+  const parsed = probe('hyper_server_parse_at', { rsi: BigInt(KEY) + 0x90n, register: 6, offset: 0x90 });
+  const seen = summary(run(LIBRARY, ...held, inside, parsed, encode(200)));
+  assert.deepEqual(seen, ['> 0 GET / HTTP/1.1', '< 0 200']);
 });
 
 test('a head that grows from call to call, by any steps', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
+import { probe } from './client-memory.ts';
 import { type Commands, memory, type Replayed, recv, replayOne, send, targetCommand } from './driver.ts';
 import { summary } from './summary.ts';
 
@@ -54,6 +55,19 @@ function routesSeen(commands: Commands): (readonly string[])[] {
   assert.deepEqual(result.counters, {});
   return routesOf(result);
 }
+
+test('inside a function, the map is so far behind a register and the number in another one', () => {
+  const table = tableNamed(TABLES[0]?.name ?? '');
+  const [first] = table.templates;
+  const map = BigInt(table.map.address);
+  const at = (distance: bigint) =>
+    probe('axum_set_matched_path_at', {
+      ...{ rdx: BigInt(first?.id ?? 0), rsi: map - distance },
+      ...{ register: 2 | (6 << 4), offset: Number(-distance) },
+    });
+  const seen = routesSeen([...tableMemory(table), ASK, at(0x98n), ANSWER, ASK, at(-0x10n), ANSWER]);
+  assert.deepEqual(seen, [[first?.text], [first?.text]]);
+});
 
 for (const table of TABLES.filter(({ name }) => name !== 'another hasher'))
   test(`${table.name}: every id is found by its hash`, () => {

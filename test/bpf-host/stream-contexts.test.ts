@@ -24,6 +24,7 @@ import {
   recvTrailers,
   sendHeaders,
   streamLayout,
+  takeInRegisters,
   takeRequest,
 } from './stream-memory.ts';
 import { summary } from './summary.ts';
@@ -37,6 +38,14 @@ const calls = (first: number, count = 1) =>
 check(
   'a call in the task of a stream',
   [...served(1, 1, 20), inTask(20), ...calls(1), ...answered(1, 1)],
+  [`1/1 > ${GET_SEEN}`, 'call 1 GET http://h/a in 1/1', '1/1 < 200'],
+);
+check(
+  'the stream is in a register where it is accepted',
+  [
+    ...[...recvHeaders(1, 1, GET), ...takeInRegisters(1, 1), newTask(20)],
+    ...[inTask(20), ...calls(1), ...answered(1, 1)],
+  ],
   [`1/1 > ${GET_SEEN}`, 'call 1 GET http://h/a in 1/1', '1/1 < 200'],
 );
 check(

@@ -212,6 +212,32 @@ export const closed = (connection: number): string[] => [
   probe('h2_closed', { rdi: STREAMS, register: REGISTER.rdi << 4 }),
 ];
 
+/** Of functions that have parts of what their source says in registers: the store lies so far behind what rdi points to. */
+const inRegisters = (connection: number, distance: number, number: 'rcx' | 'rsi') => ({
+  rdi: storeOf(connection) - BigInt(distance),
+  offset: 0 - distance,
+  register: both(number, 'rdi') | 0x100,
+});
+const BEHIND_LOCK = 456;
+const BEHIND_ARC = 472;
+const BEHIND_COUNTS = 448;
+
+export const closedByLock = (connection: number): string[] => [
+  probe('h2_closed', inRegisters(connection, BEHIND_LOCK, 'rcx')),
+];
+export const resetInRegisters = (connection: number, id: number, reason: number): string[] => [
+  probe('h2_recv_reset', {
+    ...inRegisters(connection, BEHIND_COUNTS, 'rsi'),
+    ...{ rsi: BigInt(id), rdx: BigInt(reason) },
+  }),
+];
+export const goAwayInRegisters = (connection: number, last: number): string[] => [
+  `${probe('h2_go_away', inRegisters(connection, BEHIND_LOCK, 'rcx'))} cx=${last}`,
+];
+export const takeInRegisters = (connection: number, id: number): string[] => [
+  `${probe('h2_take_request', inRegisters(connection, BEHIND_ARC, 'rcx'))} cx=${id}`,
+];
+
 export function recvGoAway(connection: number, last: number): string[] {
   const frame = structure(FRAME_SIZE, []);
   frame.writeUInt32LE(last, LAYOUT.goAwayLastId);

@@ -19,12 +19,15 @@ import {
 import {
   cancel,
   closed,
+  closedByLock,
   type FrameOptions,
+  goAwayInRegisters,
   type Header,
   recvGoAway,
   recvHeaders,
   recvReset,
   recvTrailers,
+  resetInRegisters,
   sendHeaders,
   sendReset,
   sendTrailers,
@@ -381,6 +384,14 @@ check(
   'the peer goes away',
   [...recvGoAway(1, 5), ...recvGoAway(1, 0x7fff_ffff)],
   ['1 client closed above 5', '1 client closed above 2147483647'],
+);
+check(
+  'the same of functions that have stream and connection in registers',
+  [
+    ...[...resetInRegisters(1, 5, 8), ...resetInRegisters(2, 7, 0xdead_beef)],
+    ...[...closedByLock(2), ...goAwayInRegisters(1, 5)],
+  ],
+  ['1/5 reset 8', '2/7 reset 3735928559', '2 closed', '1 client closed above 5'],
 );
 test('streams that a server going away has not taken are a client’s', () => {
   assert.deepEqual(followed(FLAG.STREAMS, ...recvGoAway(1, 5)), []);

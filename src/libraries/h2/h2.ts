@@ -1,4 +1,5 @@
 import type { BinaryFacts, SymbolQuery } from '../../analysis/facts.ts';
+import type { Recogniser } from '../../recover/recogniser.ts';
 import { type ArgumentName, type Hook, hasFunction, type Library } from '../library.ts';
 import {
   connectionMethod,
@@ -8,6 +9,9 @@ import {
   streamMethod,
   streamSide,
 } from './recover.ts';
+import { convertSendMessage, recvGoAway, recvReset, takeRequest } from './recover-inlined.ts';
+
+export { IN_REGISTERS } from './recover-inlined.ts';
 
 const STREAMS = 'h2::proto::streams';
 /** Instantiations of a generic function: one for each type of body. */
@@ -43,9 +47,35 @@ const method = (type: string, name: string): SymbolQuery => {
     kind: 'function',
     contains: ['h2', 'streams', plain, name],
     pattern: new RegExp(`^<?${path}>?::${name}(?:::<.*>)?$`),
-    recovery: { kind: 'functions', find: recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})) },
+    recovery: {
+      kind: 'functions',
+      find: either(recogniseMethod(recoverable(plain, name, PLACES[id] ?? {})), INLINED[id]?.find),
+    },
+    ...(INLINED[id] && { inlinedBeside: [INLINED[id].beside] }),
   };
 };
+
+interface Inlined {
+  readonly find: Recogniser;
+  /** A query with an answer in every program that has code of the method. */
+  readonly beside: string;
+}
+
+/** Methods that are found also where they are inlined. */
+const INLINED: Readonly<Record<string, Inlined>> = {
+  'h2.Recv.take_request': { find: takeRequest, beside: 'h2.server' },
+  'h2.Streams.send_request': { find: convertSendMessage, beside: 'h2.client' },
+  'h2.DynStreams.recv_reset': { find: recvReset, beside: 'h2.Send.send_headers' },
+  'h2.DynStreams.recv_go_away': { find: recvGoAway, beside: 'h2.Send.send_headers' },
+};
+
+const either =
+  (first: Recogniser, second: Recogniser | undefined): Recogniser =>
+  (program) => {
+    const found = first(program);
+    const other = 'reason' in found ? second?.(program) : undefined;
+    return other && !('reason' in other) ? other : found;
+  };
 
 const recoverable = (type: string, name: string, places: StreamMethod['arguments']): StreamMethod =>
   type === 'Recv' || type === 'Send'

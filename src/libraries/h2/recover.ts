@@ -3,6 +3,7 @@ import type { CodeFunction, EventUse, LocationUse, Program } from '../../recover
 import type { Recogniser, RecoveredFunction } from '../../recover/recogniser.ts';
 import { linesIn, type NamedUse } from '../../recover/spans.ts';
 import type { ArgumentName } from '../library.ts';
+import { takesLock } from './recover-inlined.ts';
 import { recogniseSilent } from './recover-silent.ts';
 
 type Line = NamedUse<EventUse | LocationUse>;
@@ -127,7 +128,9 @@ function hasArguments(program: Program, one: CodeFunction, { arguments: wanted }
   return Object.entries(wanted).every(([name, shape]) => {
     const register = name as ArgumentName;
     if (shape === 'value') return read.has(register);
-    return read.has(register) && looksAt(program, one, register, SHAPES[shape]);
+    if (!read.has(register)) return false;
+    const isLock = shape === 'handle' && (register === 'rdi' || register === 'rsi');
+    return looksAt(program, one, register, SHAPES[shape]) || (isLock && takesLock(program, one, register));
   });
 }
 

@@ -45,8 +45,10 @@ const ASYNC_EXECUTE: Execute = {
 /** `fn Client::execute(out rdi, &self rsi, Request rdx)`. What has it inside takes no third argument. */
 export const blockingExecute: Recogniser = (program) =>
   recognise(program, BLOCKING_EXECUTE, (one) => {
-    const { read, passed } = program.argumentFlow(one);
-    const handsOn = passed.some(({ argument }) => argument === 'rdx');
+    const { read } = program.argumentFlow(one);
+    const handsOn = program
+      .argumentsPassed(one)
+      .some(({ argument, as, callee }) => argument === 'rdx' && program.argumentFlow(callee).read.has(as));
     return read.has('rdi') && read.has('rsi') && read.has('rdx') && (handsOn || isLarge(program, one, 'rdx'));
   });
 
