@@ -15,6 +15,11 @@ static __always_inline int is_believed(const struct site_check *c) {
   return !c || !c->wrong || c->score >= CHECK_TRUSTED;
 }
 
+// Not since its task slot has shown what it must not: then nobody knows whose context a task has.
+static __always_inline int is_slot_believed(const struct target *target) {
+  return is_believed(check_of(target->slot_site));
+}
+
 static __always_inline void looked_right(struct site_check *c) {
   if (c && c->score < CHECK_PROVEN) c->score++;
 }
@@ -34,10 +39,10 @@ int find_odd(__u32 site, __u64 value, __u64 address);
 int miss_answer(__u32 site);
 
 // Where the library's calls are not found again when they are written, a request without one may be such a call: then it
-// is nobody's, whatever its task works for.
+// is nobody's, whatever its task works for. So it is while the task is in doubt.
 static __always_inline __u32 sure_flags(const struct target *target) {
   __u32 calls = target->calls, links = target->links;
-  int linked = !calls || (links && calls <= 2 * links + CHECK_CALLS);
+  int linked = (!calls || (links && calls <= 2 * links + CHECK_CALLS)) && is_slot_believed(target);
   return linked ? target->flags : target->flags & ~TARGET_WRITER_CONTEXT;
 }
 

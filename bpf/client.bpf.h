@@ -57,7 +57,7 @@ static __always_inline void task_new(struct pt_regs *ctx) {
     bpf_map_update_elem(&makers, &key, &maker, BPF_ANY);
   }
   struct context *parent = stream_begins(target, &key, task);
-  if (!parent) parent = current_context(process, task, &orphan);
+  if (!parent) parent = current_context(target, process, task, &orphan);
   if (!parent) return;
   struct context copy = *parent;
   copy.handed = 0;
@@ -186,7 +186,7 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
   struct client_call c = {.entries = key.pointer, .since = bpf_ktime_get_ns(), .scheme = SCHEME_OTHER}, *there;
   if (!s->print) return;
   __u8 orphan;
-  struct context *parent = current_context(process, current_task_id(target), &orphan);
+  struct context *parent = current_context(target, process, current_task_id(target), &orphan);
   if (!parent) return; // its stream needs no call to be a root
   c.place.slot = NO_SLOT;
   there = bpf_map_lookup_elem(&calls, &key);
@@ -252,7 +252,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
       c.since - there->since < HANDED_NS)
     return; // from one function of the client to the next
   fill_header(&e->header, EVENT_CALL, c.since);
-  struct context *parent = current_context(process, task, &e->orphan);
+  struct context *parent = current_context(target, process, task, &e->orphan);
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
   target->calls++;
   c.place.id = new_call_id();
@@ -714,7 +714,7 @@ static __always_inline void blocking_call(struct pt_regs *ctx) {
   notice_blocking();
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
-  struct context *parent = current_context(process, current_task_id(target), &orphan);
+  struct context *parent = current_context(target, process, current_task_id(target), &orphan);
   if (!parent) {
     bpf_map_delete_elem(&handoffs, &key);
     return;

@@ -140,7 +140,10 @@ static __always_inline struct context *task_context(__u64 process, __u64 task, _
 }
 
 // What the current code works under, or 0 and why.
-static __always_inline struct context *current_context(__u64 process, __u64 task, __u8 *orphan) {
+static __always_inline struct context *current_context(const struct target *target, __u64 process, __u64 task,
+                                                       __u8 *orphan) {
+  *orphan = ORPHAN_NO_TASK;
+  if (task && !is_slot_believed(target)) return 0;
   return task ? task_context(process, task, orphan) : thread_context(orphan);
 }
 

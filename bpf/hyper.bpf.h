@@ -135,18 +135,19 @@ static __always_inline int hyper_parse(struct pt_regs *ctx, int inside) {
   return 0;
 }
 
-static __always_inline int hyper_encode(struct pt_regs *ctx) {
+// `written`: what calls the encoder, which is inlined there. It is given the head itself, and the connection.
+static __always_inline int hyper_encode(struct pt_regs *ctx, int written) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_LIBRARY)) return 0;
   struct binary_layout *layout = layout_of(ctx);
   if (!layout) return 0;
-  struct library_key key = {.process = process};
-  __u64 head = 0;
+  struct library_key key = {.pointer = ctx->di, .process = process};
+  __u64 head = ctx->si;
   __u16 status = 0;
   __u32 site = site_of(ctx);
   struct site_check *check = check_of(site);
-  if (read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer))
+  if (!written && read_pair(ctx->si, layout->encode_head, layout->encode_req_method, &head, &key.pointer))
     return distrust(site, DOUBT_MEMORY, ctx->si, 0);
   if (!points(check, key.pointer)) return distrust(site, DOUBT_POINTER, key.pointer, ctx->si);
   struct library_connection *c = bpf_map_lookup_elem(&library_connections, &key);
@@ -186,7 +187,15 @@ int hyper_server_parse_at(struct pt_regs *ctx) {
 SEC("uprobe.multi")
 int hyper_server_encode(struct pt_regs *ctx) {
   guard_begin();
-  hyper_encode(ctx);
+  hyper_encode(ctx, 0);
+  guard_end();
+  return 0;
+}
+
+SEC("uprobe.multi")
+int hyper_server_write_head(struct pt_regs *ctx) {
+  guard_begin();
+  hyper_encode(ctx, 1);
   guard_end();
   return 0;
 }

@@ -84,7 +84,9 @@ static __always_inline void task_seen(__u32 slot_site, __u64 process, __u64 task
 // stayed in theirs for long, an older task may be a wrong slot's number. `fresh`: it has served nothing so far.
 static __always_inline int is_proven(__u32 slot_site, __u64 process, __u64 task, int fresh) {
   struct site_check *c = check_of(slot_site);
-  if (!c || !c->first || c->proven >= PROOFS || c->score >= EQUAL_TASKS) return 1;
+  if (!c) return 1;
+  if (!is_believed(c)) return 0;
+  if (!c->first || c->proven >= PROOFS || c->score >= EQUAL_TASKS) return 1;
   if (c->process != process || task < c->first) return 0;
   if (fresh) c->proven++;
   return 1;

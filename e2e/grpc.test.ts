@@ -52,7 +52,7 @@ const BAD_ENDS: readonly GrpcLoad[] = [
     kinds: METHODS.map((method) => `${method}.${end}`),
     count: 400,
   })),
-  ...each(calling('status', 'late', 'panic'), 400),
+  ...each(calling('status', 'late', 'panic', 'deadline', 'leave', 'refused'), 400),
 ];
 
 const MIXED: readonly GrpcOptions[] = PROGRAMS.flatMap((program): readonly GrpcOptions[] => [

@@ -204,3 +204,57 @@ test('three services in a row: one trace, each under the call that was made to i
   assert.equal(new Set(spans.map(({ traceId }) => traceId)).size, of('first', 2).length);
   t.diagnostic(`${edges} edges between services, all right`);
 });
+
+const CALL_ID = 'rpc.request.metadata.x-id';
+
+/** The id in a request's path is in its call's metadata. */
+test('axum, axum, tonic: one trace from HTTP to gRPC, each under the call that was made to it', async (t) => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const executable = (program: Program) => copyProgram(scratch, program);
+  const start = (program: Program, called?: Target) =>
+    startTarget(executable(program), {
+      program,
+      args: called ? ['--downstream', `http://127.0.0.1:${called.port}`] : [],
+    });
+  using last = await start('grpc14');
+  using middle = await start('axumgrpc14', last);
+  using first = await start('client12', middle);
+  const targets = { last, middle, first };
+  const exes = Object.values(targets).flatMap((target) => ['--exe', target.executable]);
+  using agent = await startAgent(exes, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.httpEndpoint,
+    OTEL_INSTRUMENTATION_GRPC_CAPTURE_METADATA_SERVER_REQUEST: 'x-id',
+    OTEL_INSTRUMENTATION_GRPC_CAPTURE_METADATA_CLIENT_REQUEST: 'x-id',
+  });
+  await load(first, { shapes: ['one', 'seq', 'join', 'spawn'], count: 5_000, concurrency: 32 });
+  await pause(LATER_MS);
+  await agent.stop();
+  const spans = await collector.finish();
+  const of = (name: keyof typeof targets, kind: number) =>
+    spans.filter((span) => span.kind === kind && span.resource['process.pid'] === targets[name].child.pid);
+  assertCalled(of('middle', 2), of('first', 3), agent);
+  assertUnder(of('middle', 3), of('middle', 2), (call, request) =>
+    String(call.attributes[CALL_ID]).startsWith(`${String(request.attributes['url.path']).slice(3)}/`),
+  );
+  const idOf = ({ attributes }: Span) => String(attributes[CALL_ID]);
+  assertUnder(of('last', 2), of('middle', 3), (served, call) => idOf(served) === idOf(call));
+  assert.equal(of('last', 2).length, of('first', 3).length);
+  assert.equal(new Set(spans.map(({ traceId }) => traceId)).size, of('first', 2).length);
+  t.diagnostic(`${of('last', 2).length} calls arrive at the third service, each in its request's trace`);
+});
+
+/** Fails unless each span is under one of the parents, in its trace, that it belongs to, and each parent has one. */
+function assertUnder(
+  spans: readonly Span[],
+  parents: readonly Span[],
+  belongs: (span: Span, parent: Span) => boolean,
+): void {
+  const byId = new Map(parents.map((span) => [span.spanId, span]));
+  const wrong = spans.filter((span) => {
+    const parent = byId.get(span.parentSpanId);
+    return !parent || parent.traceId !== span.traceId || !belongs(span, parent);
+  });
+  assert.deepEqual(wrong.slice(0, 3), [], `${wrong.length} of ${spans.length} are wrong`);
+  assert.equal(new Set(spans.map(({ parentSpanId }) => parentSpanId)).size, parents.length);
+}

@@ -13,6 +13,9 @@ const PACKAGES = [
   { name: 'nghttp2-client', present: () => has('h2load') },
   { name: 'curl', present: () => has('curl') },
   { name: 'binutils', present: () => has('objcopy') },
+  { name: 'qemu-system-x86', present: () => has('qemu-system-x86_64') },
+  { name: 'busybox-static', present: () => has('busybox') },
+  { name: 'cpio', present: () => has('cpio') },
 ];
 
 /** Go 1.21 and later fetches the toolchain that a module asks for. */
@@ -20,7 +23,8 @@ const GO_MINOR = 21;
 
 export function installSystemPackages({ endToEnd = true, bpf = true } = {}) {
   const wanted = PACKAGES.filter(
-    ({ name }) => (bpf || !/clang|llvm|libbpf/.test(name)) && (endToEnd || name !== 'nghttp2-client'),
+    ({ name }) =>
+      (bpf || !/clang|llvm|libbpf/.test(name)) && (endToEnd || !/nghttp2|qemu|busybox|cpio/.test(name)),
   );
   const missing = wanted.filter((item) => !item.present()).map((item) => item.name);
   if (endToEnd && !has('go')) missing.push('golang-go');

@@ -93,7 +93,7 @@ const CHOSEN: Readonly<Record<string, TrueHook>> = {
   },
   'hyper.server.encode': {
     functions: ['hyper.server.encode'],
-    through: ['hyper.encode_headers'],
+    through: ['hyper.write_head', 'hyper.encode_headers'],
   },
   'hyper.server.parse': { functions: ['hyper.server.parse'], through: ['hyper.parse_headers'] },
   'hyper.client.parse': { functions: ['hyper.client.parse'], through: ['hyper.parse_headers'] },

@@ -238,6 +238,7 @@ static program *program_named(const char *name) {
   PROGRAM(axum_set_matched_path_at)
   PROGRAM(hyper_server_parse)
   PROGRAM(hyper_server_parse_at)
+  PROGRAM(hyper_server_write_head)
   PROGRAM(tokio_task_new)
   PROGRAM(hyper_client_call)
   PROGRAM(hyper_client_call_at)

@@ -28,7 +28,11 @@ function setUp(script: string, ...args: string[]): string {
 type MatrixCell = 'fat-lto' | 'opt-s';
 export type FixtureProfile = 'release' | 'release-stripped' | MatrixCell | `${MatrixCell}-stripped`;
 
+/** In a virtual machine: where the programs are that were built outside. */
+const prepared = process.env.OTEL_RUST_E2E_PROGRAMS;
+
 export function fixture(name: string, profile: FixtureProfile = 'release'): string {
+  if (prepared) return join(prepared, name);
   if (profile === 'release' || profile === 'release-stripped')
     return join(setUp('setup-fixtures.mjs', profile, workspaceOf(name)), name);
   const cell = profile.replace(/-stripped$/, '');
@@ -63,4 +67,7 @@ function workspaceOf(name: string): string {
   return name.startsWith('client') || name === 'downstream' ? 'clients' : '.';
 }
 
-export const collectorProgram = () => setUp('setup-collector.mjs');
+export const collectorProgram = () => (prepared ? join(prepared, 'collector') : setUp('setup-collector.mjs'));
+
+/** One of Debian's kernels, see scripts/setup-vm.mjs. */
+export const kernelImage = (series: string) => join(setUp('setup-vm.mjs', series), 'vmlinuz');

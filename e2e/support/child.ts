@@ -11,7 +11,10 @@ export interface Ending {
   readonly signal: NodeJS.Signals | null;
 }
 
-const STOP_TIMEOUT_MS = 20_000;
+/** Seconds on a real machine are minutes on one that is emulated. */
+const PATIENCE = Number(process.env.OTEL_RUST_E2E_PATIENCE ?? 1);
+const WAIT_TIMEOUT_MS = 20_000 * PATIENCE;
+const STOP_TIMEOUT_MS = 20_000 * PATIENCE;
 /** Characters kept of each stream, so that a panicking target doesn't fill the memory. */
 const KEEP = 64_000_000;
 
@@ -48,7 +51,11 @@ export class Child implements Disposable {
   }
 
   /** Waits until `pattern` matches what came on the stream; fails when the process ends before. */
-  async waitFor(stream: 'stdout' | 'stderr', pattern: RegExp, timeoutMs = 20_000): Promise<RegExpMatchArray> {
+  async waitFor(
+    stream: 'stdout' | 'stderr',
+    pattern: RegExp,
+    timeoutMs = WAIT_TIMEOUT_MS,
+  ): Promise<RegExpMatchArray> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const match = this[stream].match(pattern);

@@ -1,6 +1,9 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createServer2, type Http2Server } from 'node:http2';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { certificate, certificateKey } from './built.ts';
 import type { Span } from './otlp.ts';
 
 /** A request as a peer that nobody traces has received it. */
@@ -19,18 +22,19 @@ export class Receiver implements Disposable {
   readonly base: string;
   readonly #server: Server | Http2Server;
 
-  private constructor(server: Server | Http2Server, add: (received: Received[]) => void) {
+  private constructor(server: Server | Http2Server, scheme: string, add: (received: Received[]) => void) {
     this.#server = server;
-    this.base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    this.base = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`;
     add(this.received);
   }
 
-  static async start(options: { readonly h2?: boolean } = {}): Promise<Receiver> {
+  /** `tls`: of HTTP/1.1. */
+  static async start(options: { readonly h2?: boolean; readonly tls?: boolean } = {}): Promise<Receiver> {
     let received: Received[] = [];
     const note = (one: Received) => received.push(one);
-    const server = options.h2 ? http2Server(note) : http1Server(note);
+    const server = options.h2 ? http2Server(note) : http1Server(note, options.tls);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return new Receiver(server, (all) => {
+    return new Receiver(server, options.tls ? 'https' : 'http', (all) => {
       received = all;
     });
   }
@@ -40,8 +44,8 @@ export class Receiver implements Disposable {
   }
 }
 
-function http1Server(note: (received: Received) => void): Server {
-  const server = createServer((request, response) => {
+function http1Server(note: (received: Received) => void, tls = false): Server {
+  const answer: RequestListener = (request, response) => {
     const check = bodyCheck();
     request.on('data', check.add);
     request.on('end', () => {
@@ -53,7 +57,9 @@ function http1Server(note: (received: Received) => void): Server {
       });
       response.end('ok');
     });
-  });
+  };
+  const keys = () => ({ cert: readFileSync(certificate), key: readFileSync(certificateKey) });
+  const server = tls ? createTlsServer(keys(), answer) : createServer(answer);
   server.keepAliveTimeout = 60_000;
   return server;
 }

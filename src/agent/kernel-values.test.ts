@@ -60,6 +60,19 @@ test('without any library: sockets, and whoever writes a request makes it', () =
   assert.deepEqual(flags(plan([]), { socketTier: false }), []);
 });
 
+test('parser and encoder know a connection by the same: both inlined, or the encoder a function', () => {
+  const library = (...programs: readonly ProgramName[]) => {
+    const all = flags(plan(programs));
+    return ['LIBRARY', 'CLIENT_LIBRARY'].filter((name) => all.includes(name));
+  };
+  assert.deepEqual(library('hyper_server_parse_at', 'hyper_server_write_head'), ['LIBRARY']);
+  assert.deepEqual(library('hyper_server_parse_at', 'hyper_server_encode'), ['LIBRARY']);
+  assert.deepEqual(library('hyper_server_parse', 'hyper_server_write_head'), []);
+  assert.deepEqual(library('hyper_client_parse_at', 'hyper_client_write_head'), ['CLIENT_LIBRARY']);
+  assert.deepEqual(library('hyper_client_parse_at', 'hyper_client_encode'), ['CLIENT_LIBRARY']);
+  assert.deepEqual(library('hyper_client_parse', 'hyper_client_write_head'), []);
+});
+
 test("hyper's clients: who makes a request is known when all of them are probed", () => {
   const all = ['SOCKET', 'CONTEXTS', 'CLIENT_SOCKET', 'CLIENT_LIBRARY', 'CALLS', 'WRITER_CONTEXT'];
   const libraries = HYPER;

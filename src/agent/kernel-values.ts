@@ -81,8 +81,7 @@ const has = (plan: Plan, ...programs: readonly ProgramName[]) =>
   programs.every((program) => plan.probes.some((probe) => probe.program === program));
 
 function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): number {
-  const parses = has(plan, 'hyper_server_parse') || has(plan, 'hyper_server_parse_at');
-  const library = parses && has(plan, 'hyper_server_encode');
+  const library = pairsRequests(plan);
   let flags = 0;
   if (tier !== 'library' && socketTier) flags |= TARGET_FLAG.SOCKET;
   if (library) flags |= parked.server ? TARGET_FLAG.WATCH_TLS : TARGET_FLAG.LIBRARY;
@@ -94,6 +93,12 @@ function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
 
 const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'hyper_client_call_at');
 const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
+
+/** Keys of connections must be of one kind: see hyper_server_write_head. */
+const pairsRequests = (plan: Plan) =>
+  has(plan, 'hyper_server_parse_at')
+    ? has(plan, 'hyper_server_encode') || has(plan, 'hyper_server_write_head')
+    : has(plan, 'hyper_server_parse', 'hyper_server_encode');
 
 /** Where the parser is inlined its site has the key under which the encoder, or what has it inside, keeps a connection. */
 const followsResponses = (plan: Plan) =>

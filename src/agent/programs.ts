@@ -81,7 +81,7 @@ const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
  * for calls that its blocking one hands over.
  */
 const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
-  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode'],
+  server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode', 'hyper_server_write_head'],
   client: ['hyper_client_parse', 'hyper_client_parse_at', INJECTOR],
   blocking: ['reqwest_execute'],
 };

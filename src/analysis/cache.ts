@@ -12,7 +12,7 @@ export interface CachedFacts {
 }
 
 /** Raised whenever the same bytes may give other facts. */
-const FORMAT = 6;
+const FORMAT = 7;
 const MAX_ENTRY = 1 << 26;
 
 /** `$XDG_CACHE_HOME/otel-rust-agent`, else `/var/cache/otel-rust-agent`. */

@@ -205,6 +205,13 @@ function btfChecks(btf: Btf): Check[] {
       'fatal',
       'Needs kernel 5.15: a probe can not tell its binary',
     ),
+    probeCheck(
+      'message_threads',
+      'thread storage in programs on messages',
+      probeHelper(btf, 'message', HELPER.task_storage_get),
+      'reduced',
+      'Plaintext requests that a thread makes outside Tokio tasks, with a client that is not probed, get no trace context',
+    ),
     writingCheck(probeWriting(btf)),
     preemptionCheck(probePreemptionGuard(btf), hasPrivateStacks(btf)),
   ];

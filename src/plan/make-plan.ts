@@ -120,6 +120,11 @@ const INLINED_PARSE: InlinedHook = {
   inside: 'hyper_server_parse_at',
 };
 
+const INLINED_ENCODE: InlinedHook = {
+  hook: 'hyper.server.encode',
+  query: 'hyper.server.encode',
+  program: 'hyper_server_write_head',
+};
 const INLINED_ROUTE: InlinedHook = {
   hook: 'axum.set_matched_path',
   query: 'axum.set_matched_path',
@@ -137,7 +142,7 @@ function collectParts(facts: BinaryFacts, readCode: CodeReader): Parts {
   };
   return {
     parse: alsoInlined(sitesOf('hyper.server.parse'), INLINED_PARSE, facts, readCode),
-    encode: sitesOf('hyper.server.encode'),
+    encode: alsoInlined(sitesOf('hyper.server.encode'), INLINED_ENCODE, facts, readCode),
     route: alsoInlined(sitesOf('axum.set_matched_path'), INLINED_ROUTE, facts, readCode),
     panic: sitesOf('std.rust_panic'),
     layout: hyperLayout(facts),
@@ -172,8 +177,17 @@ function hyperProblem(parts: Parts, facts: BinaryFacts): string | undefined {
     return `${lacking.map(({ hook }) => hook).join(' and ')} not found: ${lacking[0]?.reason ?? 'no site'}`;
   }
   if (lacking[0]) return lacking[0].reason;
+  if (hasTwoKeys(parts.parse, parts.encode)) return TWO_KEYS;
   return 'missing' in parts.layout ? parts.layout.missing : undefined;
 }
+
+const TWO_KEYS =
+  'its encoder is inlined and its parser is not: what names a connection at one is not seen at the other';
+
+/** A parser that is a function has the pointer to the method, and `write_head` with the encoder inside has the Conn. */
+const hasTwoKeys = (parse: HookSites, encode: HookSites): boolean =>
+  encode.probes.some(({ program }) => program.endsWith('write_head')) &&
+  parse.probes.some(({ program }) => program.endsWith('_parse'));
 
 function plaintextSource(parts: Parts, facts: BinaryFacts, tier: Tier): SourceChoice {
   const datum = 'http.server.plaintext';
@@ -268,6 +282,7 @@ function clientLibraryProblem(parts: Parts, facts: BinaryFacts): string | undefi
   if (problem) return problem;
   const { parse } = parts.client;
   if (parse.probes.length === 0) return `hyper.client.parse not found: ${parse.missing[0]?.reason}`;
+  if (hasTwoKeys(parse, parts.client.encode)) return TWO_KEYS;
   return 'missing' in parts.layout ? parts.layout.missing : undefined;
 }
 

@@ -30,6 +30,7 @@ export const PROGRAMS = [
   'hyper_server_parse',
   'hyper_server_parse_at',
   'hyper_server_encode',
+  'hyper_server_write_head',
   'axum_set_matched_path',
   'axum_set_matched_path_at',
   'tokio_task_new',

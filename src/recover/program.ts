@@ -6,7 +6,7 @@ import { type TraceEvent, traceEvents } from '../rust/trace-events.ts';
 import { type ArgumentFlow, argumentFlow, argumentsRead } from '../x86/argument-flow.ts';
 import { argumentUse } from '../x86/argument-use.ts';
 import { countersIn } from '../x86/counters.ts';
-import { behindFirstWord } from '../x86/first-word.ts';
+import { behindFirstWord, comparedFirstWord } from '../x86/first-word.ts';
 import { type FunctionFacts, functionFacts } from '../x86/function-facts.ts';
 import type { ArgumentRegister, Code } from '../x86/instruction.ts';
 import { type LimitStore, limitStores } from '../x86/limit-store.ts';
@@ -118,6 +118,8 @@ export interface Program {
   factsOf(one: CodeFunction): FunctionFacts | undefined;
   /** Displacements at which it looks behind the pointer in the first word behind an argument, or hands that on. */
   behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number>;
+  /** Constants that it compares the first word behind an argument with. */
+  comparedFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number>;
   /** Functions that it calls when it was the last one to hold something shared: what destroys that. */
   sharedDrops(one: CodeFunction): readonly CodeFunction[];
   /** Its accesses to thread-local memory, also where another function told it the address. */
@@ -277,6 +279,11 @@ class IndexedProgram implements Program {
   behindFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number> {
     const code = this.codeOf(one);
     return code ? behindFirstWord(code, argument) : new Set();
+  }
+
+  comparedFirstWord(one: CodeFunction, argument: ArgumentRegister): ReadonlySet<number> {
+    const code = this.codeOf(one);
+    return code ? comparedFirstWord(code, argument) : new Set();
   }
 
   sharedDrops(one: CodeFunction): readonly CodeFunction[] {

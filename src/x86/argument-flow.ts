@@ -6,7 +6,7 @@ import {
   registerNumber,
 } from './instruction.ts';
 import type { ReadWord } from './jump-table.ts';
-import { type FlowStep, pointerFlow } from './pointer-flow.ts';
+import { type FlowStep, type Place, pointerFlow } from './pointer-flow.ts';
 
 /** An argument that a function hands on in the register `as`. */
 export interface PassedArgument {
@@ -38,7 +38,7 @@ export function argumentFlow(code: Code, readWord?: ReadWord): ArgumentFlow {
   const members: PassedMember[] = [];
   const visit = (step: FlowStep) => {
     const { memory, instruction } = step;
-    if (memory && memory.base !== 'frame')
+    if (memory && isArgument(memory.base))
       behind.set(memory.base, (behind.get(memory.base) ?? new Set()).add(memory.displacement));
     for (const { displacement, ...one } of instruction.flow === 'straight' ? [] : handedBy(code, step))
       if (displacement !== 0) members.push({ ...one, displacement });
@@ -55,10 +55,13 @@ function handedBy(code: Code, { instruction, placeIn, target }: FlowStep): reado
   if (called === undefined || (isInside && instruction.flow !== 'call')) return [];
   return ARGUMENT_REGISTERS.flatMap((as) => {
     const place = placeIn(ENCODED[as]);
-    if (!place || place.base === 'frame') return [];
+    if (!place || !isArgument(place.base)) return [];
     return [{ argument: place.base, displacement: place.displacement, as, target: called }];
   });
 }
+
+const isArgument = (base: Place['base']): base is ArgumentRegister =>
+  ARGUMENT_REGISTERS.some((name) => name === base);
 
 /** In x86 encodings. */
 const ENCODED = { rdi: 7, rsi: 6, rdx: 2, rcx: 1, r8: 8, r9: 9 } as const;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { svma } from '../base/address.ts';
-import { behindFirstWord } from './first-word.ts';
+import { behindFirstWord, comparedFirstWord } from './first-word.ts';
 
 const code = (...parts: readonly (readonly number[])[]) => ({
   svma: svma(0x1000),
@@ -34,6 +34,21 @@ test('other words, and what a call does not keep, are none', () => {
   assert.deepEqual(behind(KEEP, CALL, BEHIND), []);
 });
 
+test('constants that the first word is compared with', () => {
+  const compared = (...parts: readonly (readonly number[])[]) => [
+    ...comparedFirstWord(code(...parts), 'rdi'),
+  ];
+  const state = [0x48, 0x8b, 0x07]; // mov rax, [rdi]
+  const one = [0x83, 0xf8, 0x01]; // cmp eax, 1
+  const less = [0x48, 0x83, 0xe8, 0x02]; // sub rax, 2
+  const three = [0x48, 0x83, 0x3f, 0x03]; // cmp qword ptr [rdi], 3
+  assert.deepEqual(compared(state, one), [1]);
+  assert.deepEqual(compared(state, less, one), [2], 'what is left is another number');
+  assert.deepEqual(compared(three), [3]);
+  assert.deepEqual(compared(one), [], 'another register');
+  assert.deepEqual(compared([0x48, 0x83, 0x7f, 0x08, 0x03]), [], 'cmp qword ptr [rdi + 8], 3');
+});
+
 test('any bytes are taken', () => {
   const parts = fc.constantFrom(KEEP, LOAD, CALL, BEHIND, [0xc3], [0x0f]);
   const bytes = fc.oneof(
@@ -43,6 +58,7 @@ test('any bytes are taken', () => {
   fc.assert(
     fc.property(bytes, (some) => {
       for (const place of behindFirstWord(code([...some]), 'rdi')) assert.ok(Number.isInteger(place));
+      comparedFirstWord(code([...some]), 'rdi');
     }),
   );
 });

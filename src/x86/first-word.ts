@@ -4,6 +4,7 @@ import {
   ARGUMENT_REGISTERS,
   type ArgumentRegister,
   type Code,
+  type Flow,
   FunctionDecoder,
   registerNumber,
 } from './instruction.ts';
@@ -22,21 +23,49 @@ type Values = Map<number, 'argument' | number>;
  * Along the code, not along its jumps, and not by way of the stack: a sign and no proof.
  */
 export function behindFirstWord(code: Code, argument: ArgumentRegister): ReadonlySet<number> {
-  using decoder = new FunctionDecoder(code);
-  const values: Values = new Map([[registerNumber(argument), 'argument']]);
   const found = new Set<number>();
-  for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next()) {
-    const { current } = decoder;
+  follow(code, argument, (current, values, flow) => {
     const seen = accessed(current, values);
     if (seen !== undefined) found.add(seen);
-    if (one.flow === 'call') for (const place of handedOn(values)) found.add(place);
+    if (flow === 'call') for (const place of handedOn(values)) found.add(place);
+  });
+  return found;
+}
+
+/** Constants that a function compares the first word behind an argument with, or subtracts from it. */
+export function comparedFirstWord(code: Code, argument: ArgumentRegister): ReadonlySet<number> {
+  const { Mnemonic, OpKind } = iced();
+  const found = new Set<number>();
+  follow(code, argument, (current, values) => {
+    const compares = current.mnemonic === Mnemonic.Cmp || current.mnemonic === Mnemonic.Sub;
+    const constant = current.op1Kind >= OpKind.Immediate8 && current.op1Kind <= OpKind.Immediate32to64;
+    if (compares && constant && isFirstWord(current, values)) found.add(Number(current.immediate(1)));
+  });
+  return found;
+}
+
+function isFirstWord(current: IcedInstruction, values: Values): boolean {
+  const { OpKind, RegisterExt } = iced();
+  if (current.op0Kind === OpKind.Register)
+    return values.get(RegisterExt.fullRegister(current.op0Register)) === 0;
+  return values.get(current.memoryBase) === 'argument' && displacementOf(current) === 0;
+}
+
+type Visit = (current: IcedInstruction, values: Values, flow: Flow) => void;
+
+/** `visit` sees each instruction and what is known before it. */
+function follow(code: Code, argument: ArgumentRegister, visit: Visit): void {
+  using decoder = new FunctionDecoder(code);
+  const values: Values = new Map([[registerNumber(argument), 'argument']]);
+  for (let one = decoder.next(); one && one.flow !== 'invalid'; one = decoder.next()) {
+    const { current } = decoder;
+    visit(current, values, one.flow);
     const result = resultOf(current, values);
     for (const register of decoder.written()) values.delete(register);
     if (one.flow === 'call')
       for (const register of values.keys()) if (!isKept(register)) values.delete(register);
     if (result !== undefined) values.set(current.op0Register, result);
   }
-  return found;
 }
 
 function accessed(current: IcedInstruction, values: Values): number | undefined {

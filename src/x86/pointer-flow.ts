@@ -11,9 +11,15 @@ import { JumpTables, type ReadWord } from './jump-table.ts';
 import { isKept } from './kept-registers.ts';
 import { isEmulated } from './uprobe.ts';
 
-/** Where something lies: so many bytes behind what an argument pointed to at entry, or behind the stack's top then. */
+/** What the instruction at an offset has loaded when it ran last. */
+type Loaded = `load ${number}`;
+
+/**
+ * Where something lies: so many bytes behind what an argument pointed to at entry, behind the stack's top then, or behind what
+ * was loaded from elsewhere.
+ */
 export interface Place {
-  readonly base: ArgumentRegister | 'frame';
+  readonly base: ArgumentRegister | 'frame' | Loaded;
   readonly displacement: number;
 }
 
@@ -230,6 +236,8 @@ function step(
   const result = resultOf(current, state, slots, memory);
   const stored =
     memory?.base === 'frame' && current.op0Kind === OpKind.Memory ? storedValue(current, state) : undefined;
+  const loaded = loadedPlace(decoder, one, result);
+  if (loaded) for (const known of [state, slots]) forgetBase(known, loaded.base);
   if (memory?.base === 'frame' && current.op0Kind === OpKind.Memory) slots.delete(memory.displacement);
   if (memory && stored) slots.set(memory.displacement, stored);
   for (const register of decoder.written()) if (register !== Register.RSP) state.delete(register);
@@ -237,6 +245,19 @@ function step(
   if (stack) state.set(Register.RSP, stack);
   else state.delete(Register.RSP);
   if (result) state.set(result[0], result[1]);
+  else if (loaded) state.set(current.op0Register, loaded);
+}
+
+/** A word from memory of which nothing is known: what it leads to is the same until it is loaded again. */
+function loadedPlace(decoder: FunctionDecoder, one: Instruction, result: unknown): Place | undefined {
+  const { Code: Opcode, OpKind, Register } = iced();
+  const { code, op1Kind, op0Register } = decoder.current;
+  const loads = code === Opcode.Mov_r64_rm64 && op1Kind === OpKind.Memory && op0Register !== Register.RSP;
+  return loads && result === undefined ? { base: `load ${one.offset}`, displacement: 0 } : undefined;
+}
+
+function forgetBase<K>(known: Map<K, Place>, base: Place['base']): void {
+  for (const [key, place] of known) if (place.base === base) known.delete(key);
 }
 
 /** push, pop, sub and add of the stack pointer; a call has returned. */

@@ -36,7 +36,7 @@ test('connections at once, told apart by their key', () => {
   assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '#2 > 0 GET / HTTP/1.1', '#2 < 0 201', '< 0 202']);
 });
 
-test('a parser inside another function: its context in r8, or its buffer so far behind the key', () => {
+test('a parser inside another function: its context in r8, or its buffer so far behind the key; an encoder', () => {
   const [buffer, context, bytes] = [0x5a00_0000_0000n, 0x5a00_0000_1000n, 0x5a00_0000_2000n];
   const pointers = structure(0x40, [[0x28, BigInt(KEY)]]);
   const head = structure(0x20, [...[[0, bytes] as const, [8, GET.length] as const]]);
@@ -47,6 +47,14 @@ test('a parser inside another function: its context in r8, or its buffer so far 
   const parsed = probe('hyper_server_parse_at', { rsi: BigInt(KEY) + 0x90n, register: 6, offset: 0x90 });
   const seen = summary(run(LIBRARY, ...held, inside, parsed, encode(200)));
   assert.deepEqual(seen, ['> 0 GET / HTTP/1.1', '< 0 200']);
+  const answer = Buffer.alloc(0x80);
+  answer.writeUInt16LE(503, 104);
+  const written = [
+    memory(context, answer),
+    probe('hyper_server_write_head', { rdi: BigInt(KEY), rsi: context }),
+  ];
+  const both = summary(run(LIBRARY, ...held, inside, parsed, ...written));
+  assert.deepEqual(both, ['> 0 GET / HTTP/1.1', '< 0 503']);
 });
 
 test('a head that grows from call to call, by any steps', () => {

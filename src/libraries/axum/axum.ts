@@ -28,7 +28,7 @@ export const axum: Library = {
       id: 'axum.router',
       kind: 'function',
       contains: ['axum', 'routing', 'call_with_state'],
-      pattern: /^<?axum::routing::(?:path_router::)?(?:Path)?Router<.*>>?::call_with_state$/,
+      pattern: /^<?axum::routing::.*::call_with_state$/,
     },
   ],
   hooks: [

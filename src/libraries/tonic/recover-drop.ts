@@ -138,7 +138,7 @@ const givesItself = (program: Program, caller: CodeFunction, { svma }: CodeFunct
 
 /** A future around it has one state more: of up to three, or with the older tower's two boxes of up to four. */
 function isAround(program: Program, one: CodeFunction): boolean {
-  const compared = program.factsOf(one)?.compared ?? new Set<number>();
+  const compared = program.comparedFirstWord(one, 'rdi');
   return compared.has(4) || (compared.has(3) && !compared.has(2));
 }
 
