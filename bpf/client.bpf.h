@@ -48,8 +48,9 @@ static __always_inline void task_new(struct pt_regs *ctx) {
     distrust_slot(target, DOUBT_TASK_ORDER, task);
     return;
   }
-  task_made(target->slot_site, process, key.task);
-  if (task) task_seen(target->slot_site, process, task);
+  struct site_check *slot = check_of(target->slot_site);
+  task_made(slot, process, key.task);
+  if (task) task_seen(slot, process, task);
   __u64 maker = caller_key(task);
   struct caller *caller = target->flags & TARGET_CALLS ? caller_here(process, maker) : 0;
   if (caller && caller->open) {
@@ -242,7 +243,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
   struct library_key key = {.process = process};
   key.pointer = channel ? member(r, l->request_entries) : key_of_call(r, l);
   __u64 task = current_task_id(target), path = member(r, l->request_path);
-  if (task) task_seen(target->slot_site, process, task);
+  if (task) task_seen(check_of(target->slot_site), process, task);
   struct client_call *there = find_call(process, key.pointer);
   __u64 before = there ? there->since : 0;
   int waits = there && there->pending != PENDING_ENDED && there->pending != PENDING_DONE;

@@ -38,7 +38,7 @@ static __always_inline void task_request(__u64 process, __u64 task, __u64 connec
     t = bpf_map_lookup_elem(&tasks, &key);
     if (!t) return;
     t->connection = connection;
-    task_seen(slot_site, process, task);
+    task_seen(check_of(slot_site), process, task);
   }
   if (t->connection != connection) {
     task_kept(slot_site, process, task);

@@ -109,6 +109,7 @@ struct scratch {
   __u32 cut;      // … of which some were left out
   __u32 pseudo;   // … enum headers
   __u32 grpc;     // … the content type is gRPC's
+  __u32 looks;    // … whether what it holds is looked at
   __u32 doubt;    // … enum doubt: what is wrong with it, 0 when nothing is
   __u64 doubtful; // … the value
   __u64 print;       // … of the HeaderMap, see add_print

@@ -61,8 +61,8 @@ static __always_inline __u64 current_task_id(struct target *target) {
 #define PROOFS 4
 #define EQUAL_TASKS 64
 
-static __always_inline void task_made(__u32 slot_site, __u64 process, __u64 task) {
-  struct site_check *c = check_of(slot_site);
+// `c`: of the task slot, these two.
+static __always_inline void task_made(struct site_check *c, __u64 process, __u64 task) {
   if (!c) return;
   if (c->process == process) {
     c->made++;
@@ -73,8 +73,7 @@ static __always_inline void task_made(__u32 slot_site, __u64 process, __u64 task
   c->last = c->made = 0;
 }
 
-static __always_inline void task_seen(__u32 slot_site, __u64 process, __u64 task) {
-  struct site_check *c = check_of(slot_site);
+static __always_inline void task_seen(struct site_check *c, __u64 process, __u64 task) {
   if (!c || c->process != process || c->last >= task) return;
   c->last = task;
   c->made = 0;

@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { judge } from '../../src/agent/self-check.ts';
 import { COOKIE_SITE_SHIFT, DOUBT, TARGET_FLAG as FLAG } from '../../src/events/layout.ts';
 import { newTask } from './client-memory.ts';
-import { type Commands, type Replayed, recv, replayOne, targetCommand } from './driver.ts';
+import { type Commands, memory, type Replayed, recv, replayOne, targetCommand } from './driver.ts';
+import { RPC, run } from './stream-commands.ts';
+import { recvHeaders, storeOf } from './stream-memory.ts';
 import { summary } from './summary.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -154,4 +156,26 @@ test('new tasks that never run while one number serves every connection', () => 
   const result = tasks('thread 1 1 7', ...[1, 2, 3].flatMap(connection));
   assert.deepEqual(doubts(result)[0], [SLOT, DOUBT.TASK_KEPT]);
   assert.deepEqual(doubts(tasks('thread 1 1 7', recv(GET), recv(GET, { socket: 2 }))), []); // nothing is made
+});
+
+// ---- HTTP/2 ----
+
+const RECEIVED = 5;
+const NO_METHOD = 99;
+const received = (id: number, wrong = false) =>
+  recvHeaders(1, id, { ...RPC, ...(wrong ? { method: NO_METHOD } : {}) }).map((line) =>
+    line.replace(/^(probe h2_recv_headers) (\d+)/, (_, name, plain) =>
+      [name, BigInt(plain) | BigInt(cookie(RECEIVED))].join(' '),
+    ),
+  );
+const oddNumbers = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + 2 * i);
+
+test('frames of a proven site: every sixteenth is looked at, and all when one of those is wrong', () => {
+  const right = oddNumbers(1, 256).flatMap((id) => received(id));
+  const store = memory(storeOf(1), Buffer.alloc(8));
+  const frames = (count: number) => oddNumbers(515, count).flatMap((id) => received(id, true));
+  const dropped = (count: number) => run(store, ...right, ...frames(count)).counters.IMPLAUSIBLE ?? 0;
+  assert.deepEqual([dropped(15), dropped(16), dropped(17), dropped(20)], [0, 1, 2, 5]);
+  const all = run(store, ...right, ...frames(40));
+  assert.deepEqual([...new Set(doubts(all).map(([site]) => site))], [RECEIVED]);
 });
