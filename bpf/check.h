@@ -1,4 +1,4 @@
-// Whether what a probe shows looks as it must: docs/design/0014-self-check.md. A hit that does not is dropped, and so
+// Whether what a probe shows looks as it must: docs/design/0015-self-check.md. A hit that does not is dropped, and so
 // are all others of a site that has been wrong and not often enough right; user space hears of it and takes the probe
 // away.
 #pragma once

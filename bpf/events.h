@@ -317,7 +317,7 @@ struct target {
 };
 _Static_assert(sizeof(struct target) == 52, "ABI");
 
-// How well a probe (by its number in the attach cookie) or a binary's task slot does: docs/design/0014-self-check.md.
+// How well a probe (by its number in the attach cookie) or a binary's task slot does: docs/design/0015-self-check.md.
 struct site_check {
   __u32 score; // hits that looked as they must, up to CHECK_PROVEN, less CHECK_PENALTY for each that did not
   __u32 wrong; // hits that no right site has
