@@ -29,12 +29,13 @@ const CHANGES: Readonly<Record<string, (...values: string[]) => Change>> = {
         probe.hook === hook ? { ...probe, register: Number(number) } : probe,
       ),
     }),
-  /** `slot:<bytes>` */
+  /** `slot:<bytes>`, as if it were from code. */
   slot:
     (bytes = '') =>
     (plan) => {
       if (!plan.taskSlot) throw new Error('The plan has no task slot');
-      return { ...plan, taskSlot: { ...plan.taskSlot, idOffset: plan.taskSlot.idOffset + Number(bytes) } };
+      const idOffset = plan.taskSlot.idOffset + Number(bytes);
+      return { ...plan, taskSlot: { ...plan.taskSlot, idOffset, recovered: true } };
     },
   /** `layout|client|stream|table:<member>:<bytes>` */
   layout:

@@ -294,7 +294,7 @@ export class Programs implements Disposable {
 
   #placesOf(plan: Plan, layoutIndex: number): Places {
     const spawns = plan.probes.some(({ program }) => program === 'tokio_task_new');
-    const slotSite = plan.taskSlot ? this.#numbers.takeSlot(spawns) : 0;
+    const slotSite = plan.taskSlot ? this.#numbers.takeSlot(plan.taskSlot, spawns) : 0;
     const numbers = new Map(allSites(plan).map((site) => [site, this.#numbers.take()]));
     return { layoutIndex, slotSite, numbers };
   }

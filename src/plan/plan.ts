@@ -160,6 +160,8 @@ export interface TaskSlot {
   readonly tagOffset: number | undefined;
   readonly idOffset: number;
   readonly tokioVersion: string;
+  /** Found in code, not by a symbol: that it follows the tasks must show at run time before it tells anything. */
+  readonly recovered?: true;
   readonly evidence: string;
 }
 

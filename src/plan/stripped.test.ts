@@ -57,7 +57,8 @@ const isOnlyStripped = (hook: string, twin: Plan): boolean =>
 
 /** Layouts without where they are from. */
 const values = (layout: object | undefined): object | undefined =>
-  layout && Object.fromEntries(Object.entries(layout).filter(([key]) => key !== 'evidence'));
+  layout &&
+  Object.fromEntries(Object.entries(layout).filter(([key]) => key !== 'evidence' && key !== 'recovered'));
 
 for (const name of names)
   test(`${name} without symbols: what is found is what the symbols tell`, async () => {

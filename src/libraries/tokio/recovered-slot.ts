@@ -59,6 +59,7 @@ function slotsWith(
           tagOffset: places.tagOffset ?? undefined,
           idOffset: places.idOffset,
           tokioVersion: version,
+          recovered: true,
           evidence: `${told}; layout: ${evidence}`,
         },
         evidence,
