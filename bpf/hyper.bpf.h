@@ -129,7 +129,8 @@ static __always_inline int hyper_parse(struct pt_regs *ctx, int inside) {
     if (f.s->sent) emit_head_dropped(f.now, l->id);
     if (result == HEAD_WAIT && !l->head_start_ns) l->head_start_ns = f.now;
     if (f.s->doubt) distrust(site, f.s->doubt, pointer, buffer);
-    else if (result == HEAD_BAD && !f.s->scan.head.http2) find_odd(site, size, pointer);
+    // In plaintext the sockets take what is HTTP: what is left here is whatever anyone sends.
+    else if (result == HEAD_BAD && l->tls && !f.s->scan.head.http2) find_odd(site, size, pointer);
   }
   scratch_give(f.s);
   return 0;

@@ -68,7 +68,6 @@ function assertNothingWrong(spans: readonly Span[], records: readonly LoadRecord
 
 const CALLS: readonly Case[] = [
   { change: 'slot:-8', off: /switched off Tokio's task slot.*no id of a task.*tokio\.task: none/ },
-  { change: 'slot:-16', off: /switched off Tokio's task slot.*(?:never seen to run|in different tasks)/ },
   { change: 'table:bucketMask:8', off: /switched off axum\.set_matched_path.*http\.route: none/ },
   { change: 'table:arcHeader:8', off: /switched off axum\.set_matched_path/ },
   { change: 'site:axum.set_matched_path:tokio.task_new', off: /switched off axum\.set_matched_path/ },

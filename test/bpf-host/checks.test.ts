@@ -83,21 +83,20 @@ test('a status that is none: no response, and the site is told of', () => {
   }
 });
 
-test("bytes that are no head may be the peer's: told when so many came and never a right one", () => {
-  const garbage = library(...KEYS, ...times(63, parse('\x16\x03\x01\x02 hello\r\n\r\n')));
+const underTls = (...commands: Commands) => library(recv('\x16\x03\x01'), ...KEYS, ...commands);
+
+test("bytes that are no head may be the peer's: told when so many came under TLS and never a right one", () => {
+  const garbage = underTls(...times(63, parse('\x16\x03\x01\x02 hello\r\n\r\n')));
   assert.deepEqual([told(garbage), garbage.counters], [[], {}]);
-  const only = library(...KEYS, ...times(64, parse('\x16\x03\x01\x02 hello\r\n\r\n')));
+  const only = underTls(...times(64, parse('\x16\x03\x01\x02 hello\r\n\r\n')));
   assert.deepEqual(told(only), [{ site: PARSE, doubt: DOUBT.HEAD, wrong: 0, odd: 64, score: 0 }]);
   assert.equal(checksOf(only)[0]?.data.length, 8, 'a text may be a secret');
   assert.deepEqual(checksOf(only).map(judge), ['off']);
-  const some = library(
-    ...KEYS,
-    parse(GET),
-    encode(200),
-    ...times(640, parse('\x16\x03\x01\x02 hello\r\n\r\n')),
-  );
+  const some = underTls(parse(GET), encode(200), ...times(640, parse('\x16\x03\x01\x02 hello\r\n\r\n')));
   assert.deepEqual(told(some), []);
-  const http2 = library(...KEYS, ...times(200, parse('PRI * HTTP/2.0\r\n\r\n')));
+  const plaintext = library(...KEYS, ...times(200, parse('GET\r\n\r\n')));
+  assert.deepEqual(told(plaintext), []);
+  const http2 = underTls(...times(200, parse('PRI * HTTP/2.0\r\n\r\n')));
   assert.deepEqual(told(http2), []);
 });
 
