@@ -1,5 +1,5 @@
 import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts';
-import { fileOffset, svma } from '../base/address.ts';
+import { svma } from '../base/address.ts';
 import type { RequestLayout } from '../libraries/http/http.ts';
 import { requestLayout } from '../libraries/http/http.ts';
 import {
@@ -18,7 +18,15 @@ import { addSites } from '../x86/atomic-add.ts';
 import { stateByte } from '../x86/state-byte.ts';
 import { alsoInlined, type InlinedHook, inlinedSites } from './inlined-sites.ts';
 import type { ClientLayout, MissingHook, ProbeSite } from './plan.ts';
-import { type HookSites, hookSites, MAX_FUNCTION_SIZE, originOf, sitesIn, whyNoFunction } from './probes.ts';
+import {
+  type HookSites,
+  hookSites,
+  MAX_FUNCTION_SIZE,
+  originOf,
+  placeOf,
+  sitesIn,
+  whyNoFunction,
+} from './probes.ts';
 
 /** Everything the client side looks for, found or not. */
 export interface ClientParts {
@@ -201,12 +209,7 @@ function loadsIn(
   return loadSites(code, address).map((site) => ({
     hook,
     program: 'reqwest_error' as const,
-    svma: svma(code.svma + site.offset),
-    fileOffset: fileOffset(code.fileOffset + site.offset),
-    functionName: user.name,
-    functionOffset: site.offset,
-    instruction: site.instruction,
-    cost: site.cost,
+    ...placeOf(site, code, user.name),
     evidence: `loads the vtable of TimedOut, ${originOf(user, 'symbols')}`,
   }));
 }
@@ -260,12 +263,7 @@ function probeOf(
   return {
     hook,
     program: 'tokio_task_new',
-    svma: svma(code.svma + site.offset),
-    fileOffset: fileOffset(code.fileOffset + site.offset),
-    functionName: user.name,
-    functionOffset: site.offset,
-    instruction: site.instruction,
-    cost: site.cost,
+    ...placeOf(site, code, user.name),
     register: site.register,
     evidence: `lock xadd of NEXT_ID, ${originOf(user, 'symbols')}`,
   };

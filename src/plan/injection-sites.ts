@@ -1,9 +1,8 @@
 import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts';
-import { fileOffset, svma } from '../base/address.ts';
 import { returnSites } from '../x86/return-sites.ts';
 import type { NoSite } from '../x86/site.ts';
 import type { ClientLayout, Injection, ProbeSite, SourceChoice } from './plan.ts';
-import { distinct, MAX_FUNCTION_SIZE, originOf } from './probes.ts';
+import { distinct, MAX_FUNCTION_SIZE, originOf, placeOf } from './probes.ts';
 
 /** All or nothing: of an encoder with an exit that is not seen, some requests would go without. */
 export function injectionSites(
@@ -30,15 +29,10 @@ function exitsOf(one: FunctionFact, readCode: CodeReader): readonly ProbeSite[] 
   if (!code || code.bytes.length < size) return { reason: 'its code is not in the file' };
   const sites = returnSites(code);
   if ('reason' in sites) return sites;
-  return sites.map(({ offset, instruction, cost }) => ({
+  return sites.map((site) => ({
     hook: 'hyper.client.encoded',
     program: 'hyper_client_encoded',
-    svma: svma(code.svma + offset),
-    fileOffset: fileOffset(code.fileOffset + offset),
-    functionName: name,
-    functionOffset: offset,
-    instruction,
-    cost,
+    ...placeOf(site, code, name),
     evidence: `${originOf(one)}, ${size} bytes`,
   }));
 }

@@ -1,10 +1,9 @@
 import type { BinaryFacts, CodeReader, SiteFact } from '../analysis/facts.ts';
-import { fileOffset, svma } from '../base/address.ts';
 import { FunctionDecoder } from '../x86/instruction.ts';
 import { chooseSite, type NoSite, type Site } from '../x86/site.ts';
 import { isEmulated } from '../x86/uprobe.ts';
 import type { ProbeSite, ProgramName } from './plan.ts';
-import { type HookSites, MAX_FUNCTION_SIZE, originOf } from './probes.ts';
+import { type HookSites, MAX_FUNCTION_SIZE, originOf, placeOf } from './probes.ts';
 
 export interface InlinedHook {
   readonly hook: string;
@@ -57,12 +56,7 @@ function probeAt(
   return {
     hook,
     program,
-    svma: svma(code.svma + site.offset),
-    fileOffset: fileOffset(code.fileOffset + site.offset),
-    functionName: host.name,
-    functionOffset: site.offset,
-    instruction: site.instruction,
-    cost: site.cost,
+    ...placeOf(site, code, host.name),
     register,
     offset: 0 - displacement,
     evidence: `${originOf(host)}, ${host.size} bytes`,

@@ -1,7 +1,7 @@
 import type { BinaryFacts, CodeReader, FunctionFact } from '../analysis/facts.ts';
 import { fileOffset, svma } from '../base/address.ts';
 import { type Hook, hasSymbols } from '../libraries/library.ts';
-import { chooseSite } from '../x86/site.ts';
+import { chooseSite, type Site } from '../x86/site.ts';
 import type { MissingHook, ProbeSite } from './plan.ts';
 
 export interface HookSites {
@@ -51,15 +51,25 @@ function siteIn(one: FunctionFact, hook: Hook, readCode: CodeReader): ProbeSite 
   return {
     hook: hook.name,
     program: hook.program,
-    svma: svma(code.svma + site.offset),
-    fileOffset: fileOffset(code.fileOffset + site.offset),
-    functionName: one.name,
-    functionOffset: site.offset,
-    instruction: site.instruction,
-    cost: site.cost,
+    ...placeOf(site, code, one.name),
     evidence: `${originOf(one)}, ${one.size} bytes`,
   };
 }
+
+/** Of an instruction in a function's code: what a probe's site says of its place. */
+export function placeOf({ offset, instruction, cost }: Site, code: Code, functionName: string): Place {
+  return {
+    svma: svma(code.svma + offset),
+    fileOffset: fileOffset(code.fileOffset + offset),
+    ...{ functionName, functionOffset: offset, instruction, cost },
+  };
+}
+
+type Code = NonNullable<ReturnType<CodeReader>>;
+type Place = Pick<
+  ProbeSite,
+  'svma' | 'fileOffset' | 'functionName' | 'functionOffset' | 'instruction' | 'cost'
+>;
 
 const SOURCES = { symtab: '.symtab', dynsym: '.dynsym', 'debug-file': 'debug file' } as const;
 

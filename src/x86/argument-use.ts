@@ -2,6 +2,7 @@ import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { ARGUMENT_REGISTERS, type ArgumentRegister, type Code, FunctionDecoder } from './instruction.ts';
 import { isKept } from './kept-registers.ts';
+import { displacementOf } from './operands.ts';
 
 /**
  * Argument registers that a function takes for pointers, each with the displacements at which it reads or writes behind
@@ -45,7 +46,7 @@ function accessOf(
     current.op0Kind === OpKind.Memory || (current.opCount > 1 && current.op1Kind === OpKind.Memory);
   const argument =
     memory && current.code !== Opcode.Lea_r64_m ? registers.get(current.memoryBase) : undefined;
-  return argument && [argument, Number(BigInt.asIntN(64, current.memoryDisplacement))];
+  return argument && [argument, displacementOf(current)];
 }
 
 const isMove = ({ code }: IcedInstruction): boolean =>

@@ -2,6 +2,7 @@ import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder, type Instruction } from './instruction.ts';
 import { isKept } from './kept-registers.ts';
+import { displacementOf } from './operands.ts';
 
 /** What a slot of the global offset table points to. */
 export type PointedTo = (slot: number) => number | undefined;
@@ -51,7 +52,7 @@ function addedTo(
   if (current.isIpRelMemoryOperand) return Number(BigInt.asIntN(64, current.ipRelMemoryAddress));
   if (current.memoryIndex !== Register.None) return undefined;
   const base = current.memoryBase === Register.None ? 0 : addresses.get(current.memoryBase);
-  const displacement = Number(BigInt.asIntN(64, current.memoryDisplacement));
+  const displacement = displacementOf(current);
   return base === undefined ? undefined : base + displacement;
 }
 

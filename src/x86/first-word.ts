@@ -9,6 +9,7 @@ import {
   registerNumber,
 } from './instruction.ts';
 import { isKept } from './kept-registers.ts';
+import { displacementOf } from './operands.ts';
 
 /** What a register holds, by iced's number: the argument, or what its first word points to, so many bytes behind. */
 type Values = Map<number, 'argument' | number>;
@@ -95,6 +96,3 @@ function resultOf(current: IcedInstruction, values: Values): 'argument' | number
 
 const moved = (value: 'argument' | number | undefined, by: number): number | undefined =>
   typeof value === 'number' ? value + by : undefined;
-
-const displacementOf = (current: IcedInstruction): number =>
-  Number(BigInt.asIntN(64, current.memoryDisplacement));

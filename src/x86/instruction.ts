@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction, InstructionInfoFactory, OpAccess } from 'iced-x86';
 import type { Svma } from '../base/address.ts';
 import { iced } from './iced.ts';
+import { branchTargetOf } from './operands.ts';
 import { hasRefusedPrefix, isBrokenByUprobe } from './uprobe.ts';
 
 /** Full 64-bit names; a write to `edi` or `dil` is a write to `rdi`. */
@@ -166,7 +167,7 @@ export class FunctionDecoder implements Disposable {
 
   #branchTarget(): number | undefined {
     if (this.#current.op0Kind !== iced().OpKind.NearBranch64) return undefined;
-    return Number(BigInt.asIntN(64, this.#current.nearBranchTarget)) - this.#code.svma;
+    return branchTargetOf(this.#current) - this.#code.svma;
   }
 }
 

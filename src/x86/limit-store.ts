@@ -2,6 +2,7 @@ import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder } from './instruction.ts';
 import { LockMarks } from './lock-marks.ts';
+import { displacementOf } from './operands.ts';
 
 /** Where code compares a number with a limit that it sets to that number next. */
 export interface LimitStore {
@@ -94,6 +95,6 @@ function wordOf(current: IcedInstruction): (Word & { readonly stores: boolean })
   if (!(stores || first || second) || memoryIndex !== Register.None || current.isIpRelMemoryOperand)
     return undefined;
   const register = second ? current.op0Register : current.op1Register;
-  const displacement = Number(BigInt.asIntN(64, current.memoryDisplacement));
+  const displacement = displacementOf(current);
   return { base: memoryBase, displacement, register, stores };
 }

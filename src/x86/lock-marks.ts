@@ -1,5 +1,6 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
+import { displacementOf } from './operands.ts';
 
 /** Of std's Mutex: behind its word. */
 const POISON = 4;
@@ -35,5 +36,5 @@ function byteLookedAt(
   const { Code: Opcode, Register, OpKind } = iced();
   const looks = current.code === Opcode.Movzx_r32_rm8 && current.op1Kind === OpKind.Memory;
   if (!looks || current.memoryIndex !== Register.None || current.isIpRelMemoryOperand) return undefined;
-  return { base: current.memoryBase, displacement: Number(BigInt.asIntN(64, current.memoryDisplacement)) };
+  return { base: current.memoryBase, displacement: displacementOf(current) };
 }

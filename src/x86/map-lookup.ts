@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder } from './instruction.ts';
+import { branchTargetOf, displacementOf } from './operands.ts';
 
 /** Where code hashes a number to look it up in a HashMap with std's hasher. */
 export interface MapLookup {
@@ -108,7 +109,7 @@ function candidateAt(
   const [first, second] = [loads.get(Register.RDI), loads.get(Register.RSI)];
   if (!current.isCallNear || current.op0Kind !== OpKind.NearBranch64 || !first || !second) return undefined;
   if (first.base !== second.base || second.displacement !== first.displacement + WORD) return undefined;
-  const target = Number(BigInt.asIntN(64, current.nearBranchTarget));
+  const target = branchTargetOf(current);
   const base = first.base;
   return { offset, at, target, base, displacement: first.displacement - KEYS };
 }
@@ -124,7 +125,7 @@ function seenWord(current: IcedInstruction, offset: number): Seen | undefined {
   return {
     offset,
     base: current.memoryBase,
-    displacement: Number(BigInt.asIntN(64, current.memoryDisplacement)),
+    displacement: displacementOf(current),
     isZeroCheck: zero && current.immediate(1) === 0n,
   };
 }
@@ -137,6 +138,6 @@ function comparesNumber(current: IcedInstruction, bucketSize: number): boolean {
   const { Register, Code: Opcode, OpKind } = iced();
   const compares = [Opcode.Cmp_r32_rm32, Opcode.Cmp_rm32_r32].includes(current.code);
   const memory = current.op0Kind === OpKind.Memory || current.op1Kind === OpKind.Memory;
-  const displacement = Number(BigInt.asIntN(64, current.memoryDisplacement));
+  const displacement = displacementOf(current);
   return compares && memory && current.memoryIndex !== Register.None && displacement === -bucketSize;
 }

@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import type { Code } from './instruction.ts';
+import { branchTargetOf } from './operands.ts';
 
 /** Whether a function has no return and no way out but calls, as those that panic. `code` is a whole function. */
 export function neverReturns(code: Code): boolean {
@@ -28,6 +29,6 @@ function leaves(current: IcedInstruction, { svma, bytes }: Code): boolean {
   if (flow === FlowControl.IndirectBranch || flow === FlowControl.XbeginXabortXend) return true;
   if (flow !== FlowControl.ConditionalBranch && flow !== FlowControl.UnconditionalBranch) return false;
   if (current.op0Kind !== OpKind.NearBranch64) return true;
-  const target = Number(BigInt.asIntN(64, current.nearBranchTarget)) - svma;
+  const target = branchTargetOf(current) - svma;
   return target < 0 || target >= bytes.length;
 }

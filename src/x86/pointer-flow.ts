@@ -9,6 +9,7 @@ import {
 } from './instruction.ts';
 import { JumpTables, type ReadWord } from './jump-table.ts';
 import { isKept } from './kept-registers.ts';
+import { branchTargetOf, displacementOf } from './operands.ts';
 import { isEmulated } from './uprobe.ts';
 
 /** What the instruction at an offset has loaded when it ran last. */
@@ -197,7 +198,7 @@ function targetOf(current: IcedInstruction, jump: number | undefined, code: Code
   const { OpKind } = iced();
   if (jump !== undefined) return code.svma + jump;
   if (!current.isCallNear || current.op0Kind !== OpKind.NearBranch64) return undefined;
-  return Number(BigInt.asIntN(64, current.nearBranchTarget));
+  return branchTargetOf(current);
 }
 
 function agreed<K>(a: ReadonlyMap<K, Place>, b: ReadonlyMap<K, Place>): Map<K, Place> {
@@ -214,7 +215,7 @@ function placeOf(current: IcedInstruction, state: State): Place | undefined {
     current.op0Kind === OpKind.Memory || (current.opCount > 1 && current.op1Kind === OpKind.Memory);
   const base = memory && current.memoryIndex === Register.None ? state.get(current.memoryBase) : undefined;
   if (!base || current.segmentPrefix === Register.FS) return undefined;
-  return moved(base, Number(BigInt.asIntN(64, current.memoryDisplacement)));
+  return moved(base, displacementOf(current));
 }
 
 const moved = ({ base, displacement }: Place, by: number): Place => ({

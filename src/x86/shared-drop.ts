@@ -1,6 +1,7 @@
 import type { Instruction as IcedInstruction } from 'iced-x86';
 import { iced } from './iced.ts';
 import { type Code, FunctionDecoder, type Instruction } from './instruction.ts';
+import { branchTargetOf } from './operands.ts';
 
 /** From a counter that was decremented to the call for the last holder: a jump over it, its argument, saved registers. */
 const MAX_STEPS = 12;
@@ -62,5 +63,5 @@ function targetOf(current: IcedInstruction): number | undefined {
   const { OpKind } = iced();
   if (current.isIpRelMemoryOperand) return Number(BigInt.asIntN(64, current.ipRelMemoryAddress));
   if (current.op0Kind !== OpKind.NearBranch64) return undefined;
-  return Number(BigInt.asIntN(64, current.nearBranchTarget));
+  return branchTargetOf(current);
 }
