@@ -129,8 +129,8 @@ static __always_inline void remove_call(__u64 process, __u64 pointer) {
 
 // A Uri that is cloned for each request has one text. Calls that wait under it at a time are kept by their
 // numbers, which are no pointers, and the text leads to a mark. Where nothing tells them apart later, they end as
-// their callers see it, without a status. The mark's count goes astray where a call ends unwritten: it holds for a
-// while.
+// their callers see it, without a status. Memory that is used again before the caller of a failed call has heard
+// looks the same. The mark's count goes astray where a call is cancelled: it holds for a while.
 #define SHARED_NS 100000000000ULL
 
 static __always_inline int is_shared(const struct open_call *o) { return o->key == o->id; }
@@ -146,7 +146,10 @@ static __always_inline void keep_by_number(__u64 process, const struct client_ca
 }
 
 static __always_inline void share_call(__u64 process, struct client_call *mark, const struct client_call *c) {
-  if (mark->pending != PENDING_SHARED) keep_by_number(process, mark);
+  if (mark->pending != PENDING_SHARED) {
+    keep_by_number(process, mark);
+    mark->output = mark->since;
+  }
   mark->pending = PENDING_SHARED;
   mark->since = c->since;
   __sync_fetch_and_add(&mark->sharers, 1);
@@ -155,6 +158,17 @@ static __always_inline void share_call(__u64 process, struct client_call *mark, 
 
 static __always_inline void unshare_call(struct client_call *mark, __u64 process, __u64 path) {
   if (__sync_fetch_and_add(&mark->sharers, -1) <= 1) remove_call(process, path);
+}
+
+// A call has failed that is under a mark, or was under one before. 1 when no request has been written under this mark
+// since the call began: neither was its own. Of one that was cancelled a connection may still write the request, and
+// its place stays taken.
+static __always_inline int leave_shared(__u64 process, const struct open_call *o, __u64 since) {
+  struct client_call *mark = find_call(process, o->path);
+  if (!mark || mark->pending != PENDING_SHARED || mark->output > since) return 0;
+  remove_call(process, o->id);
+  unshare_call(mark, process, o->path);
+  return 1;
 }
 
 struct waiting_search {

@@ -430,6 +430,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     count(COUNTER_CALL_UNLINKED);
     not_followed(target, &key);
     leave_pending(process, task, &copy, PENDING_SHARED);
+    call->output = bpf_ktime_get_ns();
     unshare_call(call, process, path);
     return;
   }
@@ -601,11 +602,13 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   struct event_call_end e = {};
   struct client_call *call = find_call(process, o->key);
   int waiting = call && call->place.id == o->id && call->pending != PENDING_DONE;
+  int unwritten = waiting || o->unwritten;
+  if (is_shared(o)) unwritten = waiting && state == FUTURE_RETURNED && leave_shared(process, o, call->since);
   fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());
   e.header.connection = o->id;
   e.header.task = task;
   e.state = state;
-  e.written = (!waiting && !o->unwritten) || is_shared(o); // of a shared one nobody knows
+  e.written = !unwritten;
   e.given_up = c->given_up;
   e.spawned = c->spawned;
   e.connects = c->connects;

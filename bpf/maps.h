@@ -240,7 +240,7 @@ struct client_call {
   __u8 pending; // enum pending
   __u32 sharers; // calls that wait under the same pointer since `since`: beyond 1 nobody knows which is which
   __u64 since;
-  __u64 output; // in `drivers`: the encoder's buffer, a Vec, until it returns
+  __u64 output; // in `drivers`: the encoder's buffer, a Vec, until it returns; PENDING_SHARED: since when none was written
 };
 
 #define CALL_SLOTS 16 // calls of one task at a time whose end without a response is noticed

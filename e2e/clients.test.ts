@@ -105,7 +105,7 @@ for (const { tier, ...options } of MIXED) {
 const FAILING: readonly Run[] = [
   { shapes: ['status'], count: 2_000 },
   { shapes: ['select'], count: 2_000 },
-  { shapes: ['refused'], count: 1_000 },
+  { shapes: ['refused'], count: 5_000 },
   { shapes: ['reset', 'close'], count: 1_000 },
   { shapes: ['last'], count: 1_000 },
   { shapes: ['stale'], count: 1_000 },

@@ -284,9 +284,23 @@ test('why a request without a call had no response', () => {
     const { client, spans } = startClient();
     client.request(wire());
     client.closed(closed({ call: 0, ...end }));
+    client.expire(9 * SECOND);
     assert.deepEqual([endReason(spans[0]), spans[0]?.status], [reason, failed ? 2 : 0]);
     assert.equal(client.openCount, 0);
   }
+});
+
+test('a response is read behind the end of its connection', () => {
+  const { client, spans } = startClient();
+  client.request(wire());
+  client.closed(closed({ call: 0, error: 104 }));
+  client.response(response(413, { call: 0 }));
+  client.expire(9 * SECOND);
+  assert.deepEqual(
+    spans.map((span) => [attribute(span, 'http.response.status_code'), endReason(span)]),
+    [[413, undefined]],
+  );
+  assert.equal(client.losses.unmatchedResponses, 0);
 });
 
 test('what is open ends with its process, its time and the agent', () => {

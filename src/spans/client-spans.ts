@@ -64,7 +64,10 @@ const END_REASON = attributeKey('otel_rust.end_reason');
 /** Open requests are bounded: about 1 KB each. */
 const MAX_OPEN = 50_000;
 const MAX_IGNORED = 10_000;
-/** The task that drives a connection closes it a little after it has told the caller of its end. */
+/**
+ * The task that drives a connection closes it a little after it has told the caller of its end. And a response may be
+ * read after the connection was reset behind it.
+ */
 const MAX_WAIT_NS = 1e9;
 /** Power of two. Calls end in about the order in which they begin. */
 const ENDED = 16_384;
@@ -147,15 +150,16 @@ export class ClientSpans {
 
   readonly redirected: Redirects['note'] = (...redirect) => this.#redirects.note(...redirect);
 
-  /** A call's library may try again; a request that is only seen on the wire has ended. */
+  /** A call's library may try again; to a request that is only seen on the wire a response may still be read. */
   closed(event: ClientResponseEvent): void {
     const end = event.lost ? CONNECTION_LOST : event.exiting ? PROCESS_EXIT : closedEnd(event.error);
     const open = event.call === 0 ? undefined : this.#calls.get(event.call);
     if (open && !event.lost && open.connection === event.connection) this.#callClosed(open, event.call, end);
     for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
       const key = keyOf(event.connection, i);
-      const request = this.#wire.take(key);
-      if (request) this.#giveUp(request, event.timeNs, end);
+      const request = event.lost ? this.#wire.take(key) : this.#wire.get(key);
+      if (request && event.lost) this.#giveUp(request, event.timeNs, end);
+      else if (request) wireClosed(request, event.timeNs, end);
       else this.#ignored.delete(-key);
     }
   }
@@ -187,7 +191,7 @@ export class ClientSpans {
   expire(nowNs: number): void {
     const limit = nowNs - this.#options.timeoutNs;
     const waited = nowNs - MAX_WAIT_NS;
-    this.#giveUpAll(nowNs, RESPONSE_NOT_SEEN, (open) => open.endedNs !== 0 && open.endedNs <= waited);
+    this.#giveUpAll(nowNs, RESPONSE_NOT_SEEN, ({ endedNs }) => endedNs !== 0 && endedNs <= waited);
     this.#giveUpAll(nowNs, AGENT_TIMEOUT, (open) => open.startNs <= limit);
   }
 
@@ -219,7 +223,8 @@ export class ClientSpans {
     for (const [key, open] of this.#wire.entries()) {
       if (!which(open)) continue;
       this.#wire.take(key);
-      this.#giveUp(open, timeNs, end);
+      if (open.endedNs === 0) this.#giveUp(open, timeNs, end);
+      else this.#giveUp(open, open.endedNs, open.closed ?? RESPONSE_NOT_SEEN);
     }
   }
 
@@ -363,4 +368,10 @@ export class ClientSpans {
       events: undefined,
     });
   }
+}
+
+function wireClosed(request: OpenRequest, timeNs: number, end: ClientEnd): void {
+  if (request.endedNs !== 0) return;
+  request.endedNs = timeNs;
+  request.closed = end;
 }

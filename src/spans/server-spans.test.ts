@@ -243,14 +243,36 @@ test('closed: all that is open on the connection fails, an unsampled one between
   server.request(request({ sequence: 2 }));
   server.request(request({ connection: 9 }));
   server.closed(closed(3, { routes: ['/r'] }));
+  server.expire(5.4 * SECOND);
+  assert.equal(spans.length, 0);
+  server.expire(6 * SECOND);
+  spans.sort((a, b) => a.name.length - b.name.length);
   assert.deepEqual(
     spans.map((span) => [span.name, endReason(span), errorType(span), span.status, span.endUnixSeconds]),
     [
-      ['GET /r', 'connection_closed', 'connection_closed', 2, 1005],
       ['GET', 'connection_closed', 'connection_closed', 2, 1005],
+      ['GET /r', 'connection_closed', 'connection_closed', 2, 1005],
     ],
   );
   assert.equal(server.openCount, 1);
+});
+
+test('a response that is told behind the end of its connection ends the request', () => {
+  const { server, spans } = start();
+  server.request(request());
+  server.request(request({ sequence: 1 }));
+  server.closed(closed(2, { routes: ['/r'] }));
+  server.panic({ ...header, timeNs: 5.1 * SECOND }); // of the task's next request
+  server.response(response(417, { timeNs: 5.2 * SECOND }));
+  server.expire(5.9 * SECOND);
+  assert.deepEqual(
+    spans.map((span) => [span.name, attribute(span, 'http.response.status_code'), endReason(span)]),
+    [
+      ['GET /r', 417, undefined],
+      ['GET', undefined, 'connection_closed'],
+    ],
+  );
+  assert.equal(server.losses.unmatchedResponses, 0);
 });
 
 test('why a request had no answer', () => {
@@ -295,6 +317,7 @@ test('a panic belongs to its task, and to its thread where there is none', () =>
   server.panic({ ...header, task: 0, tid: 4 });
   server.panic({ ...header, timeNs: 3.5 * SECOND });
   server.closed(closed(1));
+  server.expire(6 * SECOND);
   server.response(response(500, { connection: 2 }));
   server.panic({ ...header, task: 0, tid: 3 });
   server.response(response(500, { connection: 3 }));

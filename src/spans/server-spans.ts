@@ -70,6 +70,13 @@ interface OpenRequest {
   readonly known: boolean;
   readonly attributes: Attributes;
   panicAt: number;
+  closing: Closing | undefined;
+}
+
+/** The end of a connection under an open request. */
+interface Closing {
+  readonly timeNs: number;
+  readonly routes: readonly string[];
 }
 
 interface Pieces {
@@ -77,6 +84,12 @@ interface Pieces {
   /** A piece between was lost: what there is can't be put together. */
   gap: boolean;
 }
+
+/**
+ * The kernel side sees a response behind the system call that writes it. By then the client may have read it and
+ * closed the connection, when the thread that writes lost its CPU in between: the end is told before the response.
+ */
+const MAX_LATE_NS = 5e8;
 
 /** Open requests are bounded: about 2 KB each. */
 const MAX_OPEN = 50_000;
@@ -137,7 +150,7 @@ export class ServerSpans {
     }
     const known = this.#options.knownMethods.has(head.method);
     const attributes = requestAttributes(head, transportOf(event), this.#options.knownMethods);
-    this.#open.set(key, { event, context, head, known, attributes, panicAt: 0 });
+    this.#open.set(key, { event, context, head, known, attributes, panicAt: 0, closing: undefined });
     if (event.source === 'library' && event.socket !== 0) this.#bySocket.set(event.socket, key);
   }
 
@@ -149,7 +162,7 @@ export class ServerSpans {
       return;
     }
     const { attributes } = open;
-    const name = this.#nameWithRoute(open, event.routes);
+    const name = this.#nameWithRoute(open, open.closing?.routes ?? event.routes);
     attributes.push(STATUS_CODE, event.status);
     if (this.#options.captureResponse && event.head !== '') this.#pushResponseHeaders(attributes, event.head);
     const failed = event.status >= 500;
@@ -163,8 +176,9 @@ export class ServerSpans {
     let { routes } = event;
     for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
       const key = keyOf(event.connection, i);
-      const open = this.#take(key);
-      if (open) this.#giveUp(open, event.timeNs, reason, routes);
+      const open = reason === 'connection_closed' ? this.#open.get(key) : this.#take(key);
+      if (open && reason === 'connection_closed') open.closing ??= { timeNs: event.timeNs, routes };
+      else if (open) this.#giveUp(open, event.timeNs, reason, routes);
       if (open || this.#ignored.delete(key)) routes = [];
     }
     const key = this.#bySocket.get(event.connection);
@@ -176,7 +190,7 @@ export class ServerSpans {
   panic(event: EventHeader): void {
     for (const [, open] of this.#open.entries()) {
       const request = open.event;
-      if (request.pid !== event.pid || request.task !== event.task) continue;
+      if (open.closing || request.pid !== event.pid || request.task !== event.task) continue;
       if (event.task === 0 && request.tid !== event.tid) continue;
       open.panicAt = event.timeNs;
     }
@@ -189,7 +203,10 @@ export class ServerSpans {
   /** To be called about once a second. */
   expire(nowNs: number): void {
     const limit = nowNs - this.#options.timeoutNs;
-    this.#giveUpAll(nowNs, 'timeout', (open) => open.event.startNs <= limit);
+    const late = nowNs - MAX_LATE_NS;
+    this.#giveUpAll(nowNs, 'timeout', ({ event, closing }) =>
+      closing ? closing.timeNs <= late : event.startNs <= limit,
+    );
   }
 
   /** Ends what is open when the agent stops. */
@@ -201,7 +218,8 @@ export class ServerSpans {
     for (const [key, open] of this.#open.entries()) {
       if (!which(open)) continue;
       this.#take(key);
-      this.#giveUp(open, timeNs, reason);
+      if (open.closing) this.#giveUp(open, open.closing.timeNs, 'connection_closed', open.closing.routes);
+      else this.#giveUp(open, timeNs, reason);
     }
   }
 
