@@ -37,6 +37,8 @@ export interface Setting {
 }
 
 const QUIET_MS = 700;
+/** Once a second the agent detaches what nothing has needed so far: that a program does so at its start is not measured. */
+const PARKING_MS = 1_200;
 
 /** `flags` and `env`: those of an agent that runs meanwhile. */
 export async function measure(
@@ -53,6 +55,7 @@ export async function measure(
   using generator = startLoad(places, server, load);
   await generator.warmUp();
   await settle(sink, agent, spansBefore + spansEach * load.warmUp);
+  if (agent) await sleep(PARKING_MS);
   const target = cpuMicroseconds(server.pid);
   const own = agent?.cpuMicroseconds ?? 0;
   const [seconds, loadMb] = await peakMemoryDuring(agent, generator.run());

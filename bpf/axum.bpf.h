@@ -148,7 +148,10 @@ static __always_inline int axum_route(struct pt_regs *ctx, __u32 id, __u64 map) 
   struct task_key key = {.task = current_task_id(target), .process = process};
   if (!key.task) return 0;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
-  if (!t && target->flags & TARGET_STREAMS) t = bpf_map_lookup_elem(&stream_tasks, &key);
+  if (!t && target->flags & TARGET_STREAMS) {
+    t = bpf_map_lookup_elem(&stream_tasks, &key);
+    if (t || target->flags & TARGET_WATCH_CALLS) needs_tasks(target);
+  }
   struct binary_layout *layout = layout_of(ctx);
   if (!t || t->open <= 0 || t->doubtful || !layout) {
     if (t || !works_for_grpc(&key)) count(COUNTER_ROUTE_UNKNOWN);

@@ -43,6 +43,7 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   __u32 site = site_of(ctx);
   struct site_check *c = check_of(site);
   if (!is_new_task(site, c, &key) || !trusted(c)) return;
+  target->tasks++;
   __u64 task = current_task_id(target);
   if (task >= key.task) { // it was drawn before this one
     distrust_slot(target, DOUBT_TASK_ORDER, task);
@@ -187,6 +188,7 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
   struct client_call c = {.entries = key.pointer, .since = bpf_ktime_get_ns(), .scheme = SCHEME_OTHER}, *there;
   if (!s->print) return;
   __u8 orphan;
+  needs_tasks(target);
   struct context *parent = current_context(target, process, current_task_id(target), &orphan);
   if (!parent) return; // its stream needs no call to be a root
   c.place.slot = NO_SLOT;
@@ -256,6 +258,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
   struct context *parent = current_context(target, process, task, &e->orphan);
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
   target->calls++;
+  needs_tasks(target);
   c.place.id = new_call_id();
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;

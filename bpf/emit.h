@@ -26,6 +26,13 @@ static __always_inline void emit_process(__u16 kind, __u64 task, __u16 flags) {
   submit(&e, sizeof e);
 }
 
+// What a task inherits from the one that made it matters to a caller, whose request is its call's parent, and to the
+// route of a stream.
+static __always_inline void needs_tasks(struct target *target) {
+  __u32 before = target->inheriting++;
+  if (target->flags & TARGET_WATCH_CALLS && !(before & 255)) emit_process(EVENT_NEEDED, 0, FLAG_TASKS);
+}
+
 static __always_inline void random_bytes(__u8 *out, int words) {
   for (int i = 0; i < words; i++) ((__u32 *)out)[i] = bpf_get_prandom_u32();
 }

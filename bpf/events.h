@@ -40,6 +40,7 @@ enum event_flag {
   FLAG_CHANNEL = 1 << 8,    // EVENT_CALL: to a gRPC channel, which adds scheme and authority later
   FLAG_OWN_CONTEXT = 1 << 9, // a client's request came with a traceparent of another trace, which it takes part in
   FLAG_BLOCKING = 1 << 10,  // EVENT_NEEDED: a blocking client makes a call, the first of the process
+  FLAG_TASKS = 1 << 11,     // EVENT_NEEDED: what a task inherits from the one that made it matters
 };
 
 // Why a client request has no parent.
@@ -295,6 +296,7 @@ enum target_flag {
   TARGET_CLIENT_STREAMS = 1 << 15,   // … and for those that it sends
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
   TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
+  TARGET_WATCH_CALLS = 1 << 18,      // tell when what tasks inherit matters: nobody remembers it
 };
 
 struct target {
@@ -308,6 +310,8 @@ struct target {
   __u32 client_plaintext; // the same for requests and connections of its own clients
   __u32 client_tls;
   __u32 executed; // requests that reqwest's asynchronous client was given
+  __u32 tasks;     // made
+  __u32 inheriting; // calls, and routes of streams: what a task inherits mattered
   __u32 slot_site; // number of the task slot among what is checked, 0: it is not
   // Calls of its clients since user space last wrote this: seen to begin, found again where they are written; and requests
   // that are written without one.
@@ -315,7 +319,7 @@ struct target {
   __u32 links;
   __u32 unlinked;
 };
-_Static_assert(sizeof(struct target) == 52, "ABI");
+_Static_assert(sizeof(struct target) == 60, "ABI");
 
 // How well a probe (by its number in the attach cookie) or a binary's task slot does: docs/design/0015-self-check.md.
 struct site_check {

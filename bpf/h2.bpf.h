@@ -398,7 +398,7 @@ static __always_inline void received_request(struct scratch *s, struct target *t
   e->header.kind = EVENT_STREAM_REQUEST;
   int sampled = start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head);
   keep_trace_state(s, e->span_id);
-  if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
+  if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES) && !(target->flags & TARGET_WATCH_CALLS)) {
     struct context c = {};
     set_context(&c, e->trace_id, e->trace_flags);
     c.grpc = s->grpc;

@@ -194,8 +194,12 @@ static __always_inline void request_complete(struct feed *f) {
   if (c->received && !f->client) check_task(f->target, c->task, f->task);
   c->task = f->task;
   begin_request_record(f, f->client ? EVENT_CLIENT_REQUEST : EVENT_REQUEST);
-  if (f->client) f->target->client_plaintext++;
-  else f->target->plaintext++;
+  if (f->client) {
+    f->target->client_plaintext++;
+    needs_tasks(f->target);
+  } else {
+    f->target->plaintext++;
+  }
   if (f->client ? client_request(f->s, c) : server_request(f->s, c)) c->sampled |= bit;
   else c->sampled &= ~bit;
   if (f->client && !c->call.id) f->target->unlinked++;

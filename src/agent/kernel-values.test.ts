@@ -43,7 +43,7 @@ const AUTO: TargetChoice = {
   socketTier: true,
   inject: false,
   injectTls: false,
-  parked: { server: false, client: false, blocking: false },
+  parked: { server: false, client: false, blocking: false, tasks: false },
 };
 const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
 
@@ -99,7 +99,9 @@ test('each side is parked by itself', () => {
     flags(both, { parked: { ...AUTO.parked, ...parked } }).filter((name) => /TLS|LIBRARY/.test(name));
   assert.deepEqual(tls({ server: true }), ['WATCH_TLS', 'CLIENT_LIBRARY']);
   assert.deepEqual(tls({ client: true }), ['LIBRARY', 'WATCH_CLIENT_TLS']);
-  assert(flags(both, { parked: { server: true, client: true, blocking: true } }).includes('CALLS'));
+  assert(
+    flags(both, { parked: { server: true, client: true, blocking: true, tasks: false } }).includes('CALLS'),
+  );
 });
 
 test("the client's layout", () => {
@@ -179,12 +181,13 @@ test('cookies carry a register and an offset beside the layout', () => {
 
 test('what a process has done without parkable probes and in need of them', () => {
   const value = Buffer.alloc(target.size);
-  const { plaintext, tls, clientPlaintext, clientTls, executed } = target;
-  for (const [i, field] of [plaintext, tls, clientPlaintext, clientTls, executed].entries())
-    value.writeUInt32LE(i + 1, field);
+  const { plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting } = target;
+  const fields = [plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting];
+  for (const [i, field] of fields.entries()) value.writeUInt32LE(i + 1, field);
   assert.deepEqual(decodeUse(value), {
     server: { without: 1, needing: 2 },
     client: { without: 3, needing: 4 },
     blocking: { without: 5, needing: 0 },
+    tasks: { without: 6, needing: 7 },
   });
 });

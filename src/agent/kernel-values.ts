@@ -33,8 +33,11 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
   };
 }
 
-/** Probes that are detached while nothing needs them: those of TLS servers and clients, and of blocking clients. */
-export const PARKABLE = ['server', 'client', 'blocking'] as const;
+/**
+ * Probes that are detached while nothing needs them: those of TLS servers and clients, of blocking clients, and those by
+ * which a task inherits from the one that made it.
+ */
+export const PARKABLE = ['server', 'client', 'blocking', 'tasks'] as const;
 export type Parkable = (typeof PARKABLE)[number];
 
 /** What the kernel can and the user wants, and which probes are detached until they are needed. */
@@ -63,6 +66,7 @@ export function encodeTarget(
   const value = Buffer.alloc(target.size);
   const slot = plan.taskSlot;
   let flags = serverFlags(plan, choice) | clientFlags(plan, choice) | streamFlags(plan);
+  if (choice.parked.tasks) flags |= TARGET_FLAG.WATCH_CALLS;
   if (slot) {
     flags |= TARGET_FLAG.TASK_SLOT;
     value.writeInt32LE(slot.threadPointerOffset + slot.idOffset, target.taskIdOffset);
@@ -247,7 +251,7 @@ export function encodeU32(value: number): Buffer {
 
 /**
  * What a process has done since its target was written without need of parkable probes, and in need of them: requests
- * and connections. Whether it has made blocking calls, the map `blockers` says.
+ * and connections; tasks, and calls. Whether it has made blocking calls, the map `blockers` says.
  */
 export interface Use {
   readonly without: number;
@@ -261,6 +265,7 @@ export function decodeUse(value: Uint8Array): Readonly<Record<Parkable, Use>> {
     server: { without: at(target.plaintext), needing: at(target.tls) },
     client: { without: at(target.clientPlaintext), needing: at(target.clientTls) },
     blocking: { without: at(target.executed), needing: 0 },
+    tasks: { without: at(target.tasks), needing: at(target.inheriting) },
   };
 }
 

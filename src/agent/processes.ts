@@ -114,7 +114,7 @@ export class Processes {
     const { program, of } = traced;
     try {
       if (programs.unpark(program, what, of.executable.openPath)) this.#rewrite(program);
-      if (what === 'blocking') programs.keep(program, what);
+      if (STAYS.has(what)) programs.keep(program, what);
     } catch (error) {
       this.#report(of, error); // the process may be gone by now; the next one that needs them tries again
     }
@@ -125,7 +125,8 @@ export class Processes {
     this.#noticeBlockers();
     for (const what of PARKABLE) {
       for (const [program, { without, needing }] of this.#useOf(what)) {
-        if (needing > 0 || without < REQUESTS_WITHOUT) continue;
+        if (needing > 0 && STAYS.has(what)) this.#options.programs.keep(program, what);
+        if (needing > 0 || without < WITHOUT[what]) continue;
         this.#options.programs.park(program, what);
         this.#rewrite(program);
       }
@@ -293,7 +294,7 @@ export class Processes {
 
   #useBy(pid: number): Readonly<Record<Parkable, Use>> {
     const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
-    return value ? decodeUse(value) : { server: NO_USE, client: NO_USE, blocking: NO_USE };
+    return value ? decodeUse(value) : NONE;
   }
 
   /** Gives the kernel side the program's target as it is now, for each process and file of it. */
@@ -332,9 +333,26 @@ function lossText(before: Plan, after: Plan): string {
 const PER_PROCESS = ['targets', 'blockers'];
 
 const NO_USE: Use = { without: 0, needing: 0 };
+const NONE: Readonly<Record<Parkable, Use>> = {
+  server: NO_USE,
+  client: NO_USE,
+  blocking: NO_USE,
+  tasks: NO_USE,
+};
 
-/** So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS; calls likewise. */
-const REQUESTS_WITHOUT = 1_000;
+/**
+ * So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS; calls without a blocking
+ * one, and tasks without a call, likewise. Of the last more is asked: the first calls would have no parent.
+ */
+const WITHOUT: Readonly<Record<Parkable, number>> = {
+  server: 1_000,
+  client: 1_000,
+  blocking: 1_000,
+  tasks: 5_000,
+};
+
+/** Who has needed them once keeps them. */
+const STAYS: ReadonlySet<Parkable> = new Set(['blocking', 'tasks']);
 
 const add = (a: Use | undefined, b: Use): Use =>
   a ? { without: a.without + b.without, needing: a.needing + b.needing } : b;

@@ -78,12 +78,13 @@ const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
 
 /**
  * hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. reqwest's asynchronous client:
- * for calls that its blocking one hands over.
+ * for calls that its blocking one hands over. What makes tasks: for calls and routes.
  */
 const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
   server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode', 'hyper_server_write_head'],
   client: ['hyper_client_parse', 'hyper_client_parse_at', INJECTOR],
   blocking: ['reqwest_execute'],
+  tasks: ['tokio_task_new', 'h2_take_request'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
   PARKABLE.every((what) => !PARKABLE_PROGRAMS[what].includes(program)),
@@ -93,11 +94,21 @@ const PARKED: Readonly<Record<Parkable, string>> = {
   server: 'no TLS seen so far: the TLS probes of its server side are parked',
   client: 'no TLS seen so far: the TLS probes of its client side are parked',
   blocking: 'no blocking call seen so far: the probes for those are parked',
+  tasks: 'no call seen so far: the probes on new tasks are parked',
 };
 const NEEDED: Readonly<Record<Parkable, string>> = {
   server: 'TLS begins: the probes of its server side are back',
   client: 'TLS begins: the probes of its client side are back',
   blocking: 'blocking calls begin: the probes for those are back',
+  tasks: 'calls begin: the probes on new tasks are back',
+};
+
+const MISSED_REQUESTS = 'requests of this moment may be missing';
+const MISSED: Readonly<Record<Parkable, string>> = {
+  server: MISSED_REQUESTS,
+  client: MISSED_REQUESTS,
+  blocking: MISSED_REQUESTS,
+  tasks: 'what the tasks of this moment call has no parent',
 };
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
@@ -209,8 +220,8 @@ export class Programs implements Disposable {
 
   /**
    * A trap costs 0.7 µs a hit and more where caches are cold, also where the program finds nothing to do: a server (or
-   * client) that can speak TLS and doesn't gets rid of it, and so does who can make blocking calls. Changes
-   * `program.target`.
+   * client) that can speak TLS and doesn't gets rid of it, and so does who can make blocking calls, and who makes tasks
+   * that call nobody. Changes `program.target`.
    */
   park(program: Program, what: Parkable): void {
     const attached = this.#attachedOf(program);
@@ -233,7 +244,7 @@ export class Programs implements Disposable {
     attached.parkableLinks[what] = this.#attachProbes(PARKABLE_PROGRAMS[what], plan, path, places);
     attached.parking[what] = 'attached';
     attached.target = this.#target(attached);
-    this.#log.info(`${attached.name}: ${NEEDED[what]}; requests of this moment may be missing`);
+    this.#log.info(`${attached.name}: ${NEEDED[what]}; ${MISSED[what]}`);
     return true;
   }
 
@@ -372,7 +383,7 @@ const sitesOf = (plan: Plan, name: ProgramName) => allSites(plan).filter(({ prog
 const allLinks = ({ links, parkableLinks }: Attached) => [...links, ...Object.values(parkableLinks).flat()];
 
 function eachParkable<T>(of: (what: Parkable) => T): Record<Parkable, T> {
-  return { server: of('server'), client: of('client'), blocking: of('blocking') };
+  return { server: of('server'), client: of('client'), blocking: of('blocking'), tasks: of('tasks') };
 }
 
 const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;

@@ -152,13 +152,15 @@ test('a closed connection', () => {
   assert.deepEqual(decode(bytes), ['closed', { ...HEADER, routes: ['/a'], exiting: true, lost: true }]);
 });
 
-test('probes are needed: a client begins TLS, or one of its own does, or makes a blocking call', () => {
+test('probes are needed: a client begins TLS, one of its own does, or makes a call, perhaps a blocking one', () => {
   const bytes = record(EVENT_KIND.NEEDED, H.size);
   assert.deepEqual(decode(bytes), ['needed', HEADER, 'server']);
   bytes.writeUInt16LE(EVENT_FLAG.CLIENT, H.flags);
   assert.deepEqual(decode(bytes), ['needed', HEADER, 'client']);
   bytes.writeUInt16LE(EVENT_FLAG.BLOCKING, H.flags);
   assert.deepEqual(decode(bytes), ['needed', HEADER, 'blocking']);
+  bytes.writeUInt16LE(EVENT_FLAG.TASKS, H.flags);
+  assert.deepEqual(decode(bytes), ['needed', HEADER, 'tasks']);
 });
 
 function call(authority: string, path: string): Buffer {

@@ -88,7 +88,7 @@ export interface ClosedEvent extends EventHeader {
 }
 
 /** TLS begins, the process being the server or the client; a blocking client makes its first call. */
-export type Needed = 'server' | 'client' | 'blocking';
+export type Needed = 'server' | 'client' | 'blocking' | 'tasks';
 
 export interface EventHandlers {
   readonly request: (event: RequestEvent) => void;
@@ -150,6 +150,7 @@ export function createDecoder(handlers: EventHandlers) {
 
 function readNeeded(view: DataView, at: number): Needed {
   if (hasFlag(view, at, EVENT_FLAG.BLOCKING)) return 'blocking';
+  if (hasFlag(view, at, EVENT_FLAG.TASKS)) return 'tasks';
   return hasFlag(view, at, EVENT_FLAG.CLIENT) ? 'client' : 'server';
 }
 

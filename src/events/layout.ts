@@ -58,6 +58,7 @@ export const EVENT_FLAG = {
   CHANNEL: 256,
   OWN_CONTEXT: 512,
   BLOCKING: 1024,
+  TASKS: 2048,
 } as const;
 
 /** enum orphan */
@@ -181,6 +182,7 @@ export const TARGET_FLAG = {
   CLIENT_STREAMS: 32768,
   INJECT: 65536,
   INJECT_TLS: 131072,
+  WATCH_CALLS: 262144,
 } as const;
 
 /** enum sampler */
@@ -339,7 +341,7 @@ export const eventCheck = {
 
 /** struct target */
 export const target = {
-  size: 52,
+  size: 60,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -349,10 +351,12 @@ export const target = {
   clientPlaintext: 24, // __u32
   clientTls: 28, // __u32
   executed: 32, // __u32
-  slotSite: 36, // __u32
-  calls: 40, // __u32
-  links: 44, // __u32
-  unlinked: 48, // __u32
+  tasks: 36, // __u32
+  inheriting: 40, // __u32
+  slotSite: 44, // __u32
+  calls: 48, // __u32
+  links: 52, // __u32
+  unlinked: 56, // __u32
 } as const;
 
 /** struct site_check */
