@@ -53,6 +53,8 @@ interface Group {
   readonly steps: readonly Step[];
   /** Its requests are numbered: the sink that keeps spans judges their edges. */
   readonly calls?: true;
+  /** In place of the load's own: so many requests tell the agent what a program doesn't need. */
+  readonly warmUp?: number;
 }
 
 export interface Sinks {
@@ -80,10 +82,14 @@ const callerSdk = (name: VariantName, variant: CallerVariant): Group => ({
 
 type RpcStart = (places: Setting['places'], variant: RpcVariant) => Promise<Server>;
 
-const rpc = (start: RpcStart, variant: RpcVariant, steps: readonly Step[]): Group => ({
+const rpc = (start: RpcStart, variant: RpcVariant, steps: readonly Step[], warmUp?: number): Group => ({
   start: ({ places }) => start(places, variant),
   steps,
+  ...(warmUp === undefined ? {} : { warmUp }),
 });
+
+/** Tasks without a call after which the probes on new tasks are parked, and some more. */
+const IDLE_TASKS = 110_000;
 
 const GROUPS: readonly Group[] = [
   {
@@ -124,7 +130,12 @@ const GROUPS: readonly Group[] = [
   },
   callerSdk('callByHand', 'by-hand'),
   callerSdk('callTower', 'tower'),
-  rpc(Server.rpcServer, 'bare', [{ name: 'rpc' }, { name: 'rpcAgent', flags: traced }, { name: 'rpcAgain' }]),
+  rpc(
+    Server.rpcServer,
+    'bare',
+    [{ name: 'rpc' }, { name: 'rpcAgent', flags: traced }, { name: 'rpcAgain' }],
+    IDLE_TASKS,
+  ),
   rpc(Server.rpcServer, 'by-hand', [{ name: 'rpcByHand' }]),
   rpc(Server.rpcCaller, 'bare', [
     { name: 'rpcCall' },
@@ -147,7 +158,8 @@ export async function runRound(
   using idle = await Server.fixture(places, 'hyper014');
   for (const group of forwards ? GROUPS : GROUPS.toReversed()) {
     const sink = group.calls ? sinks.keeping : sinks.counting;
-    const setting = { places: { ...places, sinkPort: sink.port }, load, sink };
+    const { warmUp = load.warmUp } = group;
+    const setting = { places: { ...places, sinkPort: sink.port }, load: { ...load, warmUp }, sink };
     using server = await group.start(setting);
     for (const { name, flags, env } of forwards ? group.steps : group.steps.toReversed()) {
       const sample = await measure(setting, server, flags?.(`${server.pid}`, `${idle.pid}`), env);

@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { idOf, isBackgroundCall } from './support/grpc-compare.ts';
 import { finishGrpcLoad, type GrpcLoad, type GrpcRecord } from './support/grpc-load.ts';
 import { type GrpcOptions, GrpcSession } from './support/grpc-session.ts';
+import type { Span } from './support/otlp.ts';
 import { pause } from './support/raw-client.ts';
 
 const CALLS = 10_000;
@@ -149,6 +150,33 @@ for (const program of PROGRAMS) {
     const gapless = numbers.map((_, index) => first + index);
     assert.deepEqual(numbers, gapless, 'one span a background call');
   });
+}
+
+/** More than the tasks without a call after which the probes on new tasks are parked. */
+const IDLE_CALLS = 105_000;
+
+test('a server that calls nobody for long: the probes on new tasks go, and are back with its first call', async (t) => {
+  using session = await GrpcSession.start({ program: 'grpc14' });
+  const idle = await session.runLoad({ kinds: ['unary.ok'], count: IDLE_CALLS, prefix: 'idle' });
+  await said(session, /the probes on new tasks are parked/);
+  const waking = await session.runLoad({ kinds: calling('spawn'), count: 20, prefix: 'waking' });
+  await said(session, /the probes on new tasks are back/);
+  const calls = await session.runLoad({ kinds: QUICK, count: 3_000, prefix: 'calls' });
+  const spans = await session.finish();
+  const isOfWaking = (span: Span) => idOf(span).startsWith('waking');
+  const edges = session.compare(
+    spans.filter((span) => !isOfWaking(span)),
+    [...idle, ...calls],
+  );
+  session.compare(spans.filter(isOfWaking), waking, { partial: true });
+  t.diagnostic(`${idle.length} requests without a call, then edges ${JSON.stringify(edges)}`);
+});
+
+async function said(session: GrpcSession, wanted: RegExp): Promise<void> {
+  for (let waited = 0; !wanted.test(session.said); waited += 50) {
+    assert.ok(waited < 5_000, `the agent does not say ${wanted}: ${session.said}`);
+    await pause(50);
+  }
 }
 
 /** After `ready`, in which the first events may still be of probes that came one after another. */

@@ -342,13 +342,13 @@ const NONE: Readonly<Record<Parkable, Use>> = {
 
 /**
  * So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS; calls without a blocking
- * one, and tasks without a call, likewise. Of the last more is asked: the first calls would have no parent.
+ * one, and tasks without a call, likewise. Of the last much more is asked: the first calls will have no parent.
  */
 const WITHOUT: Readonly<Record<Parkable, number>> = {
   server: 1_000,
   client: 1_000,
   blocking: 1_000,
-  tasks: 5_000,
+  tasks: 100_000,
 };
 
 /** Who has needed them once keeps them. */
