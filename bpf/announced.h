@@ -3,13 +3,33 @@
 // read on it. Until then a number that one connection alone has announced is enough.
 #pragma once
 
+// Where what is remembered of a stream lies.
+static __always_inline struct recent_key stream_place(const struct stream_key *key) {
+  return recent_key(key->process, key->store, key->id >> 1); // one side's are odd, or even, throughout
+}
+
+static __always_inline struct announced *find_announcement(const struct stream_key *key) {
+  struct recent_key place = stream_place(key);
+  return announcements_find(&place);
+}
+
+#define FIRST_STREAM 1 // of a client's connection
+
+// Once the socket of a connection is known nobody asks for it by the numbers of its streams.
+static __always_inline int is_store_known(const struct stream_key *key) {
+  struct library_key store = {.pointer = key->store, .process = key->process};
+  if (key->id != FIRST_STREAM) return bpf_map_lookup_elem(&known_stores, &store) != 0;
+  bpf_map_delete_elem(&known_stores, &store); // it was another connection's
+  return 0;
+}
+
 static __always_inline void remember_announcer(const struct stream_key *key) {
   struct stream_number number = {.process = key->process, .id = key->id};
   struct announcers *known = bpf_map_lookup_elem(&stream_announcers, &number);
   if (known && known->store == key->store) return;
   if (known) {
     struct stream_key other = {.store = known->store, .process = key->process, .id = key->id};
-    struct announced *waits = bpf_map_lookup_elem(&announcements, &other);
+    struct announced *waits = find_announcement(&other);
     if (!waits || waits->written) { // that one has gone out
       known->store = key->store;
       known->several = 0;
@@ -31,15 +51,19 @@ static __always_inline void announce_stream(struct scratch *s, const struct stre
   a.state = s->states != 0;
   if (s->scan.head.parents) a.as = ANNOUNCED_OWN;
   else if (s->cut || !(a.ids[0] | a.ids[1] | a.ids[2] | a.ids[3])) a.as = ANNOUNCED_UNKNOWN;
-  if (bpf_map_update_elem(&announcements, key, &a, BPF_ANY)) count(COUNTER_MAP_FULL);
-  remember_announcer(key);
+  struct recent_key place = stream_place(key);
+  announcements_put(&place, &a);
+  if (!is_store_known(key)) remember_announcer(key);
 }
 
-static __always_inline void remember_store(__u64 socket, __u64 store) {
+static __always_inline void remember_store(__u64 socket, const struct stream_key *key) {
   if (!socket) return;
+  struct library_key store = {.pointer = key->store, .process = key->process};
   __u64 *known = bpf_map_lookup_elem(&socket_stores, &socket);
-  if (known) *known = store;
-  else bpf_map_update_elem(&socket_stores, &socket, &store, BPF_ANY);
+  __u8 yes = 1;
+  if (known && *known == key->store && bpf_map_lookup_elem(&known_stores, &store)) return;
+  bpf_map_update_elem(&socket_stores, &socket, &key->store, BPF_ANY);
+  bpf_map_update_elem(&known_stores, &store, &yes, BPF_ANY);
 }
 
 // The request that a socket is about to write, or 0.
@@ -48,11 +72,11 @@ static __always_inline struct announced *find_announced(__u64 socket, __u64 proc
   __u64 *store = socket ? bpf_map_lookup_elem(&socket_stores, &socket) : 0;
   if (store) {
     key.store = *store;
-    return bpf_map_lookup_elem(&announcements, &key);
+    return find_announcement(&key);
   }
   struct stream_number number = {.process = process, .id = id};
   struct announcers *one = bpf_map_lookup_elem(&stream_announcers, &number);
   if (!one || one->several) return 0;
   key.store = one->store;
-  return bpf_map_lookup_elem(&announcements, &key);
+  return find_announcement(&key);
 }

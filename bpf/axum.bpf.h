@@ -135,7 +135,8 @@ static __always_inline int is_doubtful(const struct route_lookup *t, __u32 doubt
 
 // gRPC's servers use axum's router, too; in old ones a connection's task passes it.
 static __always_inline int works_for_grpc(const struct task_key *key) {
-  struct context *c = bpf_map_lookup_elem(&born, key);
+  struct recent_key place = task_place(key);
+  struct context *c = born_find(&place);
   if (c && c->grpc) return 1;
   struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
   return thread && thread->accepts.known && thread->accepts.grpc && thread->accepting == key->task;

@@ -63,7 +63,8 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   if (!parent) return;
   struct context copy = *parent;
   copy.handed = 0;
-  if (bpf_map_update_elem(&born, &key, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+  struct recent_key place = task_place(&key);
+  born_put(&place, &copy);
 }
 
 // ---- the caller's side ----
@@ -189,6 +190,7 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
   if (!s->print) return;
   __u8 orphan;
   needs_tasks(target);
+  count_call(target, 1);
   struct context *parent = current_context(target, process, current_task_id(target), &orphan);
   if (!parent) return; // its stream needs no call to be a root
   c.place.slot = NO_SLOT;
@@ -259,6 +261,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
   target->calls++;
   needs_tasks(target);
+  count_call(target, channel);
   c.place.id = new_call_id();
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
@@ -741,6 +744,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);
   struct task_key own = {.task = task, .process = process};
+  struct recent_key place = task_place(&own);
   struct context *handed = bpf_map_lookup_elem(&handoffs, &key), *current = 0;
   if (!task) {
     struct thread *t =
@@ -749,9 +753,9 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
     else if (t && t->context.handed) t->context.known = 0;
   } else if (handed) {
     struct context copy = *handed;
-    if (bpf_map_update_elem(&born, &own, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
-  } else if ((current = bpf_map_lookup_elem(&born, &own)) && current->handed) {
-    bpf_map_delete_elem(&born, &own);
+    born_put(&place, &copy);
+  } else if ((current = born_find(&place)) && current->handed) {
+    born_forget(&place);
   }
   if (handed) bpf_map_delete_elem(&handoffs, &key);
 }

@@ -136,7 +136,8 @@ static __always_inline struct context *task_context(__u64 process, __u64 task, _
     return serves->context.known && !serves->shared ? &serves->context : 0;
   }
   *orphan = ORPHAN_NO_CONTEXT;
-  return bpf_map_lookup_elem(&born, &key);
+  struct recent_key place = task_place(&key);
+  return born_find(&place);
 }
 
 // What the current code works under, or 0 and why.

@@ -402,7 +402,8 @@ static __always_inline void received_request(struct scratch *s, struct target *t
     struct context c = {};
     set_context(&c, e->trace_id, e->trace_flags);
     c.grpc = s->grpc;
-    if (bpf_map_update_elem(&streams, key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
+    struct recent_key place = stream_place(key);
+    streams_put(&place, &c);
   }
   if (sampled) submit_stream(s);
 }
@@ -425,7 +426,7 @@ static __always_inline void recv_headers(struct pt_regs *ctx) {
     if (h.target->flags & TARGET_STREAMS) received_request(s, h.target, &h.key);
   } else if (!INTERIM(e->status) && h.target->flags & TARGET_CLIENT_STREAMS) {
     e->header.flags |= FLAG_CLIENT;
-    if (h.target->flags & TARGET_INJECT) remember_store(e->socket, h.key.store);
+    if (h.target->flags & TARGET_INJECT) remember_store(e->socket, &h.key);
     submit_stream(s);
   }
   scratch_give(s);
@@ -461,12 +462,13 @@ static __always_inline void take_request(struct pt_regs *ctx) {
     return;
   }
   t->accepts.known = 0;
-  struct context *c = bpf_map_lookup_elem(&streams, &h.key);
+  struct recent_key place = stream_place(&h.key);
+  struct context *c = streams_find(&place);
   if (!c) return; // not sampled, or older than the agent
   t->accepts = *c;
   t->accepting = current_task_id(h.target);
   t->accepted = stream_number(&h.key);
-  bpf_map_delete_elem(&streams, &h.key);
+  streams_forget(&place);
   if (h.target->flags & TARGET_ROUTES && !t->accepts.grpc) begin_routes(h.key.process, t);
 }
 

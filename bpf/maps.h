@@ -24,6 +24,8 @@
     __type(value, value_type);                                                                             \
   } name SEC(".maps")
 
+#include "recent.h"
+
 enum half_state {
   HALF_IDLE = 0,    // the next byte begins a head
   HALF_HEAD,        // inside a head
@@ -320,6 +322,9 @@ struct client_connection {
 
 RING(ring, 16 << 20);
 MAP(targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
+// By the lower bits of a process's number: 0 when none of `targets` has them. Asked for every socket of the host, and a
+// look-up in a hash map costs more.
+MAP(maybe_targets, BPF_MAP_TYPE_ARRAY, TARGET_SLOTS, __u32, __u8);
 MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
 MAP(layouts, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct binary_layout);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_MAX, __u32, __u64);
@@ -337,8 +342,8 @@ MAP(library_connections, BPF_MAP_TYPE_HASH, 65536, struct library_key, struct li
 MAP(library_sockets, BPF_MAP_TYPE_HASH, 65536, __u64, struct library_key);
 // Sockets that closed a moment ago, by number: a request may still be on its way from read to parser.
 MAP(closed_sockets, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, __u8);
-// Contexts that tasks were born with. There is no hook on a task's end: the least used are forgotten.
-MAP(born, BPF_MAP_TYPE_LRU_HASH, 65536, struct task_key, struct context);
+// Contexts that tasks were born with, by task_place. There is no hook on a task's end: the oldest are forgotten.
+RECENT(born, 16384, struct context);
 // By a pointer that moves with the request: its HeaderMap's entries, or its URI's path.
 MAP(calls, BPF_MAP_TYPE_LRU_HASH, 32768, struct library_key, struct client_call);
 MAP(callers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct caller);
@@ -346,10 +351,12 @@ MAP(callers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct caller);
 MAP(makers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, __u64);
 MAP(drivers, BPF_MAP_TYPE_LRU_HASH, 16384, struct task_key, struct client_call);
 MAP(client_connections, BPF_MAP_TYPE_LRU_HASH, 16384, struct library_key, struct client_connection);
-// Streams that were received and not yet accepted.
-MAP(streams, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_key, struct context);
-MAP(announcements, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_key, struct announced);
+// By stream_place: streams that were received and not yet accepted, and those that were announced and not yet written.
+RECENT(streams, 4096, struct context);
+RECENT(announcements, 4096, struct announced);
+// Of connections whose socket is not known so far.
 MAP(stream_announcers, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_number, struct announcers);
+MAP(known_stores, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, __u8);
 // Stores by the socket's number, from what was received there.
 MAP(socket_stores, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u64);
 // Of incoming requests, by the SERVER span's id.

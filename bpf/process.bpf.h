@@ -12,7 +12,7 @@ int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linu
   struct target *known = bpf_map_lookup_elem(&files, &key);
   if (known) {
     struct target copy = *known;
-    if (bpf_map_update_elem(&targets, &tgid, &copy, BPF_ANY)) count(COUNTER_MAP_FULL);
+    trace_process(tgid, &copy);
   } else {
     bpf_map_delete_elem(&targets, &tgid);
   }

@@ -9,11 +9,25 @@ static __always_inline __u64 process_key(void) {
   return (bpf_get_current_pid_tgid() & 0xffffffff00000000ULL) | (__u32)(mark ^ mark >> 32);
 }
 
+// Where what is remembered of a task lies.
+static __always_inline struct recent_key task_place(const struct task_key *key) {
+  return recent_key(key->process, 0, key->task);
+}
+
 static __always_inline struct target *current_target(__u64 *process) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32, slot = tgid & (TARGET_SLOTS - 1);
+  __u8 *maybe = bpf_map_lookup_elem(&maybe_targets, &slot);
+  if (!maybe || !*maybe) return 0;
   struct target *target = bpf_map_lookup_elem(&targets, &tgid);
   if (target) *process = process_key();
   return target;
+}
+
+static __always_inline void trace_process(__u32 tgid, const struct target *target) {
+  __u32 slot = tgid & (TARGET_SLOTS - 1);
+  __u8 yes = 1;
+  bpf_map_update_elem(&maybe_targets, &slot, &yes, BPF_ANY);
+  if (bpf_map_update_elem(&targets, &tgid, target, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
 // Members of the library that this probe is in: the lowest 16 bits of its cookie say which.

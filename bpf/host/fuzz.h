@@ -145,7 +145,7 @@ static void fuzz_one(unsigned socket, int client) {
 static void run_fuzz(__u64 inputs, __u64 seed) {
   __u32 tgid = 1;
   struct target t = {.flags = TARGET_SOCKET | TARGET_CLIENT_SOCKET | TARGET_CONTEXTS};
-  bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
+  trace_process(tgid, &t);
   sampler_parent_unsampled = SAMPLER_ON;
   for (__u64 i = 0; i < inputs; i++) {
     fuzz_state = (seed + i) * 0x9e3779b97f4a7c15ULL;

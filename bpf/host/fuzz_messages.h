@@ -175,7 +175,7 @@ static void check_frames(const __u8 *in, __u32 size, const __u8 *out, __u32 out_
       __u32 state_size = 0;
       __u32 id = __builtin_bswap32(*(__u32 *)(in + i + 5)) & 0x7fffffff;
       struct stream_key key = {.store = 1, .process = process_key(), .id = id};
-      struct announced *a = bpf_map_lookup_elem(&announcements, &key);
+      struct announced *a = find_announcement(&key);
       __u8 field[TRACEPARENT_FIELD];
       if (a) state_size = expected_state(a, state);
       added = TRACEPARENT_FIELD + state_size;
@@ -212,7 +212,8 @@ static void fuzz_announce(void) {
     a.parent[0] = fuzz_random(2 * FUZZ_STATES);
     a.state = fuzz_random(4) == 0;
     if (fuzz_random(5) == 0) continue;
-    bpf_map_update_elem(&announcements, &key, &a, BPF_ANY);
+    struct recent_key place = stream_place(&key);
+    announcements_put(&place, &a);
     remember_announcer(&key);
   }
 }
@@ -251,7 +252,7 @@ static void run_fuzz_messages(__u64 inputs, __u64 seed) {
     fuzz_state = (seed + i) * 0x9e3779b97f4a7c15ULL;
     if (i % FUZZ_WORLD == 0) reset_world();
     pass_tracestate = 1;
-    bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
+    trace_process(tgid, &t);
     if (i & 1) fuzz_frames();
     else fuzz_heads();
     free_socket(1);

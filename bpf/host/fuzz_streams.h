@@ -71,7 +71,7 @@ static void fuzz_world(void) {
   struct target t = {.flags = flags[fuzz_random(3)] | TARGET_CALLS | TARGET_CONTEXTS | TARGET_ROUTES | TARGET_TASK_SLOT,
                      .task_id_offset = TLS_ID_OFFSET};
   reset_world();
-  bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
+  trace_process(tgid, &t);
   fuzz_memory();
   fuzz_layout();
 }

@@ -4,6 +4,7 @@
 
 #define HOST_MAPS 32
 #define HOST_BUCKETS 512
+#define HOST_TOUCHED 64
 
 struct node {
   struct node *next;
@@ -14,6 +15,7 @@ struct host_map {
   const void *id; // address of the map's variable
   __u32 kind, entries, key_size, value_size, used;
   __u8 *array;
+  __u32 touched[HOST_TOUCHED], touches; // elements since the last clearing
   struct node *buckets[HOST_BUCKETS];
 };
 
@@ -47,10 +49,19 @@ static struct node **host_find(struct host_map *m, const void *key) {
   return at;
 }
 
+static void host_touch(struct host_map *m, __u32 index) {
+  for (__u32 i = 0; i < m->touches && i < HOST_TOUCHED; i++)
+    if (m->touched[i] == index) return;
+  if (m->touches < HOST_TOUCHED) m->touched[m->touches] = index;
+  m->touches++;
+}
+
 static void *host_lookup(struct host_map *m, const void *key) {
   if (host_is_array(m)) {
     __u32 index = *(const __u32 *)key;
-    return index < m->entries ? m->array + (__u64)index * m->value_size : 0;
+    if (index >= m->entries) return 0;
+    host_touch(m, index);
+    return m->array + (__u64)index * m->value_size;
   }
   struct node *n = *host_find(m, key);
   return n ? n->value : 0;
@@ -100,10 +111,18 @@ static void host_forget_object(const void *object) {
   }
 }
 
+// Of large arrays few elements are ever used.
+static void host_clear_array(struct host_map *m) {
+  if (m->touches > HOST_TOUCHED) memset(m->array, 0, (__u64)m->entries * m->value_size);
+  else
+    for (__u32 i = 0; i < m->touches; i++) memset(m->array + (__u64)m->touched[i] * m->value_size, 0, m->value_size);
+  m->touches = 0;
+}
+
 static void host_clear_maps(void) {
   for (int i = 0; i < HOST_MAPS && host_maps[i].id; i++) {
     struct host_map *m = &host_maps[i];
-    if (m->array) memset(m->array, 0, (__u64)m->entries * m->value_size);
+    if (m->array) host_clear_array(m);
     for (int b = 0; m->used && b < HOST_BUCKETS; b++)
       while (m->buckets[b]) {
         __u8 *key = m->buckets[b]->key;

@@ -157,7 +157,7 @@ static struct target target_of_words(void) {
 static void target_command(void) {
   __u32 tgid = number();
   struct target t = target_of_words();
-  bpf_map_update_elem(&targets, &tgid, &t, BPF_ANY);
+  trace_process(tgid, &t);
 }
 
 static void file_command(void) {

@@ -43,7 +43,7 @@ const AUTO: TargetChoice = {
   socketTier: true,
   inject: false,
   injectTls: false,
-  parked: { server: false, client: false, blocking: false, tasks: false },
+  parked: { server: false, client: false, blocking: false, tasks: false, sends: false },
 };
 const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
 
@@ -100,7 +100,7 @@ test('each side is parked by itself', () => {
   assert.deepEqual(tls({ server: true }), ['WATCH_TLS', 'CLIENT_LIBRARY']);
   assert.deepEqual(tls({ client: true }), ['LIBRARY', 'WATCH_CLIENT_TLS']);
   assert(
-    flags(both, { parked: { server: true, client: true, blocking: true, tasks: false } }).includes('CALLS'),
+    flags(both, { parked: { ...AUTO.parked, server: true, client: true, blocking: true } }).includes('CALLS'),
   );
 });
 
@@ -182,12 +182,17 @@ test('cookies carry a register and an offset beside the layout', () => {
 test('what a process has done without parkable probes and in need of them', () => {
   const value = Buffer.alloc(target.size);
   const { plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting } = target;
-  const fields = [plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting];
+  const { channelCalls, clientCalls } = target;
+  const fields = [
+    ...[plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting],
+    ...[channelCalls, clientCalls],
+  ];
   for (const [i, field] of fields.entries()) value.writeUInt32LE(i + 1, field);
   assert.deepEqual(decodeUse(value), {
     server: { without: 1, needing: 2 },
     client: { without: 3, needing: 4 },
     blocking: { without: 5, needing: 0 },
     tasks: { without: 6, needing: 7 },
+    sends: { without: 8, needing: 9 },
   });
 });

@@ -3,6 +3,7 @@ import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Loss } from '../cli/status.ts';
 import type { CheckEvent } from '../events/events.ts';
+import { TARGET_SLOTS } from '../events/layout.ts';
 import type { Plan } from '../plan/plan.ts';
 import { TASK_SLOT, withoutSite } from '../plan/without-site.ts';
 import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
@@ -261,7 +262,7 @@ export class Processes {
       ...streamScopes(program),
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
-    tracing.kernel.map('targets').update(encodeU32(process.pid), program.target);
+    this.#setTarget(process.pid, program);
     this.#inject(process);
     log.info(`tracing ${process.executable.name} (pid ${process.pid})`);
   }
@@ -303,8 +304,15 @@ export class Processes {
     for (const [pid, traced] of this.#traced) {
       if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
       for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
-      tracing.kernel.map('targets').update(encodeU32(pid), program.target);
+      this.#setTarget(pid, program);
     }
+  }
+
+  /** A mark in `maybe_targets` stays: the kernel side may have set it for another process as well. */
+  #setTarget(pid: number, { target }: Program): void {
+    const { kernel } = this.#options.tracing;
+    kernel.map('maybe_targets').update(encodeU32(pid % TARGET_SLOTS), Uint8Array.of(1));
+    kernel.map('targets').update(encodeU32(pid), target);
   }
 
   #untrace(pid: number): void {
@@ -338,6 +346,7 @@ const NONE: Readonly<Record<Parkable, Use>> = {
   client: NO_USE,
   blocking: NO_USE,
   tasks: NO_USE,
+  sends: NO_USE,
 };
 
 /**
@@ -349,10 +358,11 @@ const WITHOUT: Readonly<Record<Parkable, number>> = {
   client: 1_000,
   blocking: 1_000,
   tasks: 100_000,
+  sends: 10_000,
 };
 
 /** Who has needed them once keeps them. */
-const STAYS: ReadonlySet<Parkable> = new Set(['blocking', 'tasks']);
+const STAYS: ReadonlySet<Parkable> = new Set(['blocking', 'tasks', 'sends']);
 
 const add = (a: Use | undefined, b: Use): Use =>
   a ? { without: a.without + b.without, needing: a.needing + b.needing } : b;

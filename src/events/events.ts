@@ -88,7 +88,7 @@ export interface ClosedEvent extends EventHeader {
 }
 
 /** TLS begins, the process being the server or the client; a blocking client makes its first call. */
-export type Needed = 'server' | 'client' | 'blocking' | 'tasks';
+export type Needed = 'server' | 'client' | 'blocking' | 'tasks' | 'sends';
 
 export interface EventHandlers {
   readonly request: (event: RequestEvent) => void;
@@ -151,6 +151,7 @@ export function createDecoder(handlers: EventHandlers) {
 function readNeeded(view: DataView, at: number): Needed {
   if (hasFlag(view, at, EVENT_FLAG.BLOCKING)) return 'blocking';
   if (hasFlag(view, at, EVENT_FLAG.TASKS)) return 'tasks';
+  if (hasFlag(view, at, EVENT_FLAG.SENDS)) return 'sends';
   return hasFlag(view, at, EVENT_FLAG.CLIENT) ? 'client' : 'server';
 }
 

@@ -103,6 +103,38 @@ check(
     ...['call 1 GET http://h/a in 2/1', 'call 2 GET http://h/a in 1/1'],
   ],
 );
+/** Whose place is the same: see RECENT in bpf/maps.h. */
+const sameStreams = [0, 1, 2, 3, 4].map((i) => 1 + 2 * 4096 * i);
+const sameTasks = [0, 1, 2, 3, 4].map((i) => 20 + 16384 * i) as [number, number, number, number, number];
+const callIn = (task: number, index: number) => [inTask(task), ...calls(index)];
+
+check(
+  'of five streams for which there are four places the oldest is forgotten',
+  [
+    ...sameStreams.flatMap((id) => recvHeaders(1, id, GET)),
+    ...sameStreams.flatMap((id, i) => [inTask(CONNECTION_TASK), ...accept(1, id, 20 + i)]),
+    ...sameStreams.flatMap((_, i) => callIn(20 + i, i + 1)),
+  ],
+  [
+    ...sameStreams.map((id) => `1/${id} > ${GET_SEEN}`),
+    ...sameStreams.map((id, i) => `call ${i + 1} GET http://h/a ${i === 0 ? 'no_context' : `in 1/${id}`}`),
+    'NO_CONTEXT 1',
+  ],
+);
+const [first, second, third, fourth, fifth] = sameTasks;
+check(
+  'of five tasks for which there are four places one that calls stays',
+  [
+    ...[...served(1, 1, first), inTask(first), newTask(second), newTask(third), newTask(fourth)],
+    ...[...callIn(first, 1), newTask(fifth)],
+    ...[...callIn(first, 2), ...callIn(second, 3), ...callIn(third, 4), ...callIn(fifth, 5)],
+  ],
+  [
+    ...[`1/1 > ${GET_SEEN}`, 'call 1 GET http://h/a in 1/1', 'call 2 GET http://h/a in 1/1'],
+    ...['call 3 GET http://h/a no_context', 'call 4 GET http://h/a in 1/1', 'call 5 GET http://h/a in 1/1'],
+    'NO_CONTEXT 1',
+  ],
+);
 check(
   'a task that was made by a stream’s task',
   [...served(1, 1, 20), inTask(20), newTask(30), inTask(30), ...calls(1)],

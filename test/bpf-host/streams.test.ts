@@ -486,8 +486,6 @@ test('texts that can not be read are left out', () => {
   assert.deepEqual(summary(result).slice(0, 1), ['1/1 > GET']);
   assert.equal(result.counters.READ_FAILED, 1);
 });
-test('a full ring and full maps are counted', () => {
+test('a full ring is counted', () => {
   assert.deepEqual(summary(run('set host_ring_room 0', ...recvHeaders(1, 1, GET))), ['RING_FULL 1']);
-  const full = run(...[...recvHeaders(2, 1, GET), 'set host_map_limit 1', ...recvHeaders(1, 1, GET)]);
-  assert.deepEqual(summary(full), [`2/1 > ${GET_SEEN}`, `1/1 > ${GET_SEEN}`, 'MAP_FULL 1']);
 });
