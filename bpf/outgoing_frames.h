@@ -21,7 +21,7 @@ struct message {
 #define FRAME_END_HEADERS 4
 #define FRAME_PADDED 8
 #define FRAME_PRIORITY 0x20
-#define FRAMES_REACH 32768 // all before a field is put side by side
+#define FRAMES_REACH 65536 // all before a field is put side by side
 
 // Bytes that the socket takes without doubt in one go: only into these may a header be written, because the kernel
 // counts what it has added among what was sent. Each packet has its own overhead, so a quarter of the room.
