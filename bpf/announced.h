@@ -18,9 +18,10 @@ static __always_inline struct announced *find_announcement(const struct stream_k
 // Once the socket of a connection is known nobody asks for it by the numbers of its streams.
 static __always_inline int is_store_known(const struct stream_key *key) {
   struct library_key store = {.pointer = key->store, .process = key->process};
-  if (key->id != FIRST_STREAM) return bpf_map_lookup_elem(&known_stores, &store) != 0;
-  bpf_map_delete_elem(&known_stores, &store); // it was another connection's
-  return 0;
+  if (key->id == FIRST_STREAM) return 0; // what is known was another connection's
+  __u64 *socket = bpf_map_lookup_elem(&known_stores, &store);
+  __u64 *known = socket ? bpf_map_lookup_elem(&socket_stores, socket) : 0;
+  return known && *known == key->store;
 }
 
 static __always_inline void remember_announcer(const struct stream_key *key) {
@@ -60,10 +61,10 @@ static __always_inline void remember_store(__u64 socket, const struct stream_key
   if (!socket) return;
   struct library_key store = {.pointer = key->store, .process = key->process};
   __u64 *known = bpf_map_lookup_elem(&socket_stores, &socket);
-  __u8 yes = 1;
-  if (known && *known == key->store && bpf_map_lookup_elem(&known_stores, &store)) return;
+  __u64 *on = bpf_map_lookup_elem(&known_stores, &store);
+  if (known && *known == key->store && on && *on == socket) return;
   bpf_map_update_elem(&socket_stores, &socket, &key->store, BPF_ANY);
-  bpf_map_update_elem(&known_stores, &store, &yes, BPF_ANY);
+  bpf_map_update_elem(&known_stores, &store, &socket, BPF_ANY);
 }
 
 // The request that a socket is about to write, or 0.

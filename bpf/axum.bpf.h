@@ -151,7 +151,7 @@ static __always_inline int axum_route(struct pt_regs *ctx, __u32 id, __u64 map) 
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
   if (!t && target->flags & TARGET_STREAMS) {
     t = bpf_map_lookup_elem(&stream_tasks, &key);
-    if (t || target->flags & TARGET_WATCH_CALLS) needs_tasks(target);
+    needs_tasks(target);
   }
   struct binary_layout *layout = layout_of(ctx);
   if (!t || t->open <= 0 || t->doubtful || !layout) {

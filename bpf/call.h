@@ -145,15 +145,30 @@ static __always_inline void keep_by_number(__u64 process, const struct client_ca
   if (o->id == c->place.id) o->key = o->id;
 }
 
-static __always_inline void share_call(__u64 process, struct client_call *mark, const struct client_call *c) {
-  if (mark->pending != PENDING_SHARED) {
-    keep_by_number(process, mark);
-    mark->output = mark->since;
-  }
-  mark->pending = PENDING_SHARED;
-  mark->since = c->since;
+// The caller of a waiting call and one that finds it in its own place meet here: 0 when the other was first.
+static __always_inline int change_pending(struct client_call *c, __u32 from, __u32 to) {
+  __u32 *word = (__u32 *)&c->sampled, before = *word;
+  return before >> 24 == from && __sync_val_compare_and_swap(word, before, (before & 0xffffff) | to << 24) == before;
+}
+
+_Static_assert(__builtin_offsetof(struct client_call, sampled) % 4 == 0, "a word of its own");
+_Static_assert(__builtin_offsetof(struct client_call, pending) == __builtin_offsetof(struct client_call, sampled) + 3, "its last byte");
+
+// 0 when what is there has ended.
+static __always_inline int share_call(__u64 process, struct client_call *mark, const struct client_call *c) {
   __sync_fetch_and_add(&mark->sharers, 1);
+  if (mark->pending != PENDING_SHARED) {
+    mark->output = mark->since;
+    if (change_pending(mark, PENDING_NONE, PENDING_SHARED)) {
+      keep_by_number(process, mark);
+    } else if (mark->pending != PENDING_SHARED) {
+      __sync_fetch_and_add(&mark->sharers, -1);
+      return 0;
+    }
+  }
+  mark->since = c->since;
   keep_by_number(process, c);
+  return 1;
 }
 
 static __always_inline void unshare_call(struct client_call *mark, __u64 process, __u64 path) {
@@ -166,7 +181,7 @@ static __always_inline void unshare_call(struct client_call *mark, __u64 process
 static __always_inline int leave_shared(__u64 process, const struct open_call *o, __u64 since) {
   struct client_call *mark = find_call(process, o->path);
   if (!mark || mark->pending != PENDING_SHARED || mark->output > since) return 0;
-  remove_call(process, o->id);
+  if (o->key == o->id) remove_call(process, o->id);
   unshare_call(mark, process, o->path);
   return 1;
 }

@@ -134,7 +134,7 @@ static __always_inline void take_over(__u64 process, const struct library_key *k
   if (mine && there->pending == PENDING_NONE) gave_up_unwritten(process, &there->place);
   if (!there) count(COUNTER_MAP_FULL);
   else if (mine || key->pointer != c->path) *there = *c;
-  else share_call(process, there, c);
+  else if (!share_call(process, there, c)) *there = *c;
 }
 
 // ---- calls whose entries move ----
@@ -190,7 +190,6 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
   if (!s->print) return;
   __u8 orphan;
   needs_tasks(target);
-  count_call(target, 1);
   struct context *parent = current_context(target, process, current_task_id(target), &orphan);
   if (!parent) return; // its stream needs no call to be a root
   c.place.slot = NO_SLOT;
@@ -261,7 +260,6 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
   c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
   target->calls++;
   needs_tasks(target);
-  count_call(target, channel);
   c.place.id = new_call_id();
   c.place.caller = caller_key(task);
   c.place.slot = NO_SLOT;
@@ -288,10 +286,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
     if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
     submit(e, sizeof *e + size);
   }
-  if (waits && key.pointer == path && c.since - there->since < SHARED_NS) {
-    share_call(process, there, &c);
-    return;
-  }
+  if (waits && key.pointer == path && c.since - there->since < SHARED_NS && share_call(process, there, &c)) return;
   c.sharers = 1;
   if (there || bpf_map_update_elem(&calls, &key, &c, BPF_NOEXIST)) take_over(process, &key, there, before, &c);
 }
@@ -606,10 +601,15 @@ static __always_inline __u8 future_state(int state) {
 static __always_inline void emit_call_end(struct caller *c, const struct open_call *o, __u64 process, __u8 state,
                                           __u64 task) {
   struct event_call_end e = {};
-  struct client_call *call = find_call(process, o->key);
+  __u64 key = o->key;
+  struct client_call *call = find_call(process, key);
   int waiting = call && call->place.id == o->id && call->pending != PENDING_DONE;
   int unwritten = waiting || o->unwritten;
-  if (is_shared(o)) unwritten = waiting && state == FUTURE_RETURNED && leave_shared(process, o, call->since);
+  if (key == o->id || (waiting && call->pending == PENDING_SHARED)) { // of most of them nobody knows
+    int refused = c->connect_error && !c->established && state == FUTURE_RETURNED;
+    unwritten = waiting && refused && leave_shared(process, o, call->since);
+    waiting = 0;
+  }
   fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());
   e.header.connection = o->id;
   e.header.task = task;
@@ -623,10 +623,8 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   e.connect_port = c->connect_port;
   if (o->sampled) submit(&e, sizeof e);
   // Its connection may be about to write it all the same: that is no request of its own.
-  if (waiting && call->pending != PENDING_SHARED) {
-    call->pending = PENDING_ENDED;
-    call->since = e.header.time_ns;
-  }
+  if (waiting && change_pending(call, PENDING_NONE, PENDING_ENDED)) call->since = e.header.time_ns;
+  else if (waiting && call->pending == PENDING_SHARED) unshare_call(call, process, o->path);
   c->given_up = 0;
 }
 

@@ -33,17 +33,6 @@ static __always_inline void needs_tasks(struct target *target) {
   if (target->flags & TARGET_WATCH_CALLS && !(before & 255)) emit_process(EVENT_NEEDED, 0, FLAG_TASKS);
 }
 
-// How hyper's client gives h2 a request tells whose it is where the request's path alone leads to its call. Calls of
-// channels never need that.
-static __always_inline void count_call(struct target *target, int channel) {
-  if (channel) {
-    target->channel_calls++;
-    return;
-  }
-  __u32 before = target->client_calls++;
-  if (target->flags & TARGET_WATCH_SENDS && !(before & 255)) emit_process(EVENT_NEEDED, 0, FLAG_SENDS);
-}
-
 static __always_inline void random_bytes(__u8 *out, int words) {
   for (int i = 0; i < words; i++) ((__u32 *)out)[i] = bpf_get_prandom_u32();
 }

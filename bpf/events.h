@@ -41,7 +41,6 @@ enum event_flag {
   FLAG_OWN_CONTEXT = 1 << 9, // a client's request came with a traceparent of another trace, which it takes part in
   FLAG_BLOCKING = 1 << 10,  // EVENT_NEEDED: a blocking client makes a call, the first of the process
   FLAG_TASKS = 1 << 11,     // EVENT_NEEDED: what a task inherits from the one that made it matters
-  FLAG_SENDS = 1 << 12,     // EVENT_NEEDED: a call of hyper's client, not of a gRPC channel
 };
 
 // Why a client request has no parent.
@@ -298,11 +297,10 @@ enum target_flag {
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
   TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
   TARGET_WATCH_CALLS = 1 << 18,      // tell when what tasks inherit matters: nobody remembers it
-  TARGET_WATCH_SENDS = 1 << 19,      // tell when hyper's client makes a call: nobody sees it give h2 the request
 };
 
-// A power of two.
-#define TARGET_SLOTS 16384
+// Elements of `maybe_targets`, a power of two.
+#define TARGET_MARKS 16384
 
 struct target {
   __u32 flags;
@@ -317,8 +315,6 @@ struct target {
   __u32 executed; // requests that reqwest's asynchronous client was given
   __u32 tasks;     // made
   __u32 inheriting; // calls, and routes of streams: what a task inherits mattered
-  __u32 channel_calls; // of gRPC channels
-  __u32 client_calls;  // of hyper's clients
   __u32 slot_site; // number of the task slot among what is checked, 0: it is not
   // Calls of its clients since user space last wrote this: seen to begin, found again where they are written; and requests
   // that are written without one.
@@ -326,7 +322,7 @@ struct target {
   __u32 links;
   __u32 unlinked;
 };
-_Static_assert(sizeof(struct target) == 68, "ABI");
+_Static_assert(sizeof(struct target) == 60, "ABI");
 
 // How well a probe (by its number in the attach cookie) or a binary's task slot does: docs/design/0015-self-check.md.
 struct site_check {

@@ -398,12 +398,13 @@ static __always_inline void received_request(struct scratch *s, struct target *t
   e->header.kind = EVENT_STREAM_REQUEST;
   int sampled = start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head);
   keep_trace_state(s, e->span_id);
-  if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES) && !(target->flags & TARGET_WATCH_CALLS)) {
+  if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
     set_context(&c, e->trace_id, e->trace_flags);
     c.grpc = s->grpc;
     struct recent_key place = stream_place(key);
-    streams_put(&place, &c);
+    if (target->flags & TARGET_WATCH_CALLS) streams_forget(&place); // another connection's that had this address
+    else streams_put(&place, &c);
   }
   if (sampled) submit_stream(s);
 }
@@ -557,6 +558,7 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   e->header.flags |= FLAG_CLIENT;
   if (!call && path) {
     struct client_call *before = find_call(process, path);
+    if (before && before->pending == PENDING_SHARED) before->output = e->header.time_ns;
     if (!before) before = find_call(process, frame_word(s, l->frame_entries));
     if (before && is_sent_again(s, l, before, path)) {
       sent_again(s, before);

@@ -324,7 +324,7 @@ RING(ring, 16 << 20);
 MAP(targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
 // By the lower bits of a process's number: 0 when none of `targets` has them. Asked for every socket of the host, and a
 // look-up in a hash map costs more.
-MAP(maybe_targets, BPF_MAP_TYPE_ARRAY, TARGET_SLOTS, __u32, __u8);
+MAP(maybe_targets, BPF_MAP_TYPE_ARRAY, TARGET_MARKS, __u32, __u8);
 MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
 MAP(layouts, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct binary_layout);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_MAX, __u32, __u64);
@@ -354,9 +354,9 @@ MAP(client_connections, BPF_MAP_TYPE_LRU_HASH, 16384, struct library_key, struct
 // By stream_place: streams that were received and not yet accepted, and those that were announced and not yet written.
 RECENT(streams, 4096, struct context);
 RECENT(announcements, 4096, struct announced);
-// Of connections whose socket is not known so far.
+// Of connections whose socket is not known so far. Sockets by their stores, as long as `socket_stores` says the same.
 MAP(stream_announcers, BPF_MAP_TYPE_LRU_HASH, 16384, struct stream_number, struct announcers);
-MAP(known_stores, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, __u8);
+MAP(known_stores, BPF_MAP_TYPE_LRU_HASH, 4096, struct library_key, __u64);
 // Stores by the socket's number, from what was received there.
 MAP(socket_stores, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, __u64);
 // Of incoming requests, by the SERVER span's id.

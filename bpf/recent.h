@@ -1,6 +1,7 @@
 // What is remembered for a moment under keys each of which is used once: tasks, streams. A full LRU hash map costs 1 µs an
 // entry (its lock, its eviction, and memory that is in no cache any more); here a set of four places is found by the
-// key's count, so that keys of one process that come one after another fill the table from end to end.
+// key's count, so that keys of one process that come one after another fill the table from end to end. Places are taken
+// in turn; who is asked for when its turn has come keeps its own.
 #pragma once
 
 #define RECENT_WAYS 4
@@ -25,7 +26,7 @@
     if (!s) return 0;                                                                                      \
     int way = recent_way(s->tags, key->tag);                                                               \
     if (way < 0) return 0;                                                                                 \
-    if ((s->next & (RECENT_WAYS - 1)) == way) s->next++; /* who is asked for stays */                      \
+    if ((s->next & (RECENT_WAYS - 1)) == way) __sync_fetch_and_add(&s->next, 1); /* it stays */ \
     return &s->values[way & (RECENT_WAYS - 1)];                                                            \
   }                                                                                                        \
                                                                                                            \

@@ -406,6 +406,7 @@ static __always_inline void close_streams(const struct connection *c) {
   __u32 tgid = c->process >> 32;
   struct target *target = bpf_map_lookup_elem(&targets, &tgid);
   if (!target || !(target->flags & STREAMS) || c->role == ROLE_SERVER || c->role == ROLE_CLIENT) return;
+  bpf_map_delete_elem(&socket_stores, &c->id);
   struct event_stream e = {};
   fill_header(&e.header, EVENT_STREAMS_CLOSED, bpf_ktime_get_ns());
   e.header.tgid = tgid;

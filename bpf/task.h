@@ -15,8 +15,8 @@ static __always_inline struct recent_key task_place(const struct task_key *key) 
 }
 
 static __always_inline struct target *current_target(__u64 *process) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32, slot = tgid & (TARGET_SLOTS - 1);
-  __u8 *maybe = bpf_map_lookup_elem(&maybe_targets, &slot);
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32, mark = tgid & (TARGET_MARKS - 1);
+  __u8 *maybe = bpf_map_lookup_elem(&maybe_targets, &mark);
   if (!maybe || !*maybe) return 0;
   struct target *target = bpf_map_lookup_elem(&targets, &tgid);
   if (target) *process = process_key();
@@ -24,9 +24,9 @@ static __always_inline struct target *current_target(__u64 *process) {
 }
 
 static __always_inline void trace_process(__u32 tgid, const struct target *target) {
-  __u32 slot = tgid & (TARGET_SLOTS - 1);
+  __u32 mark = tgid & (TARGET_MARKS - 1);
   __u8 yes = 1;
-  bpf_map_update_elem(&maybe_targets, &slot, &yes, BPF_ANY);
+  bpf_map_update_elem(&maybe_targets, &mark, &yes, BPF_ANY);
   if (bpf_map_update_elem(&targets, &tgid, target, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 

@@ -43,7 +43,7 @@ const AUTO: TargetChoice = {
   socketTier: true,
   inject: false,
   injectTls: false,
-  parked: { server: false, client: false, blocking: false, tasks: false, sends: false },
+  parked: { server: false, client: false, blocking: false, tasks: false },
 };
 const HYPER = [{ name: 'hyper', version: '1.0.0', evidence: '' }];
 
@@ -182,17 +182,12 @@ test('cookies carry a register and an offset beside the layout', () => {
 test('what a process has done without parkable probes and in need of them', () => {
   const value = Buffer.alloc(target.size);
   const { plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting } = target;
-  const { channelCalls, clientCalls } = target;
-  const fields = [
-    ...[plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting],
-    ...[channelCalls, clientCalls],
-  ];
+  const fields = [plaintext, tls, clientPlaintext, clientTls, executed, tasks, inheriting];
   for (const [i, field] of fields.entries()) value.writeUInt32LE(i + 1, field);
   assert.deepEqual(decodeUse(value), {
     server: { without: 1, needing: 2 },
     client: { without: 3, needing: 4 },
     blocking: { without: 5, needing: 0 },
     tasks: { without: 6, needing: 7 },
-    sends: { without: 8, needing: 9 },
   });
 });

@@ -34,10 +34,10 @@ export function kernelConstants(config: Config, scratchSlots: number): Record<st
 }
 
 /**
- * Probes that are detached while nothing needs them: those of TLS servers and clients, of blocking clients, those by which
- * a task inherits from the one that made it, and where hyper's client gives h2 a request.
+ * Probes that are detached while nothing needs them: those of TLS servers and clients, of blocking clients, and those by
+ * which a task inherits from the one that made it.
  */
-export const PARKABLE = ['server', 'client', 'blocking', 'tasks', 'sends'] as const;
+export const PARKABLE = ['server', 'client', 'blocking', 'tasks'] as const;
 export type Parkable = (typeof PARKABLE)[number];
 
 /** What the kernel can and the user wants, and which probes are detached until they are needed. */
@@ -67,7 +67,6 @@ export function encodeTarget(
   const slot = plan.taskSlot;
   let flags = serverFlags(plan, choice) | clientFlags(plan, choice) | streamFlags(plan);
   if (choice.parked.tasks) flags |= TARGET_FLAG.WATCH_CALLS;
-  if (choice.parked.sends) flags |= TARGET_FLAG.WATCH_SENDS;
   if (slot) {
     flags |= TARGET_FLAG.TASK_SLOT;
     value.writeInt32LE(slot.threadPointerOffset + slot.idOffset, target.taskIdOffset);
@@ -267,7 +266,6 @@ export function decodeUse(value: Uint8Array): Readonly<Record<Parkable, Use>> {
     client: { without: at(target.clientPlaintext), needing: at(target.clientTls) },
     blocking: { without: at(target.executed), needing: 0 },
     tasks: { without: at(target.tasks), needing: at(target.inheriting) },
-    sends: { without: at(target.channelCalls), needing: at(target.clientCalls) },
   };
 }
 

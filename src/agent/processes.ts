@@ -3,7 +3,7 @@ import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Loss } from '../cli/status.ts';
 import type { CheckEvent } from '../events/events.ts';
-import { TARGET_SLOTS } from '../events/layout.ts';
+import { TARGET_MARKS, target } from '../events/layout.ts';
 import type { Plan } from '../plan/plan.ts';
 import { TASK_SLOT, withoutSite } from '../plan/without-site.ts';
 import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
@@ -123,16 +123,14 @@ export class Processes {
 
   /** To be called about once a second: parks probes that nothing has needed so far. */
   parkIdle(): void {
-    this.#noticeBlockers();
+    this.#noticeUse();
     for (const what of PARKABLE) {
       for (const [program, { without, needing }] of this.#useOf(what)) {
-        if (needing > 0 && STAYS.has(what)) this.#options.programs.keep(program, what);
         if (needing > 0 || without < WITHOUT[what]) continue;
-        this.#options.programs.park(program, what);
-        this.#rewrite(program);
+        this.#options.programs.park(program, what, () => this.#rewrite(program));
       }
     }
-    this.#noticeBlockers(); // who began just now, its event being lost or not yet read
+    this.#noticeUse(); // who began just now, its event being lost or not yet read
   }
 
   /**
@@ -198,12 +196,13 @@ export class Processes {
     ];
   }
 
-  /** The blocking client's probes stay, or are back, for programs of which a process has used it. */
-  #noticeBlockers(): void {
+  /** Probes that stay once they were needed do so, or are back, for programs of which a process has needed them. */
+  #noticeUse(): void {
     const blockers = this.#options.tracing.kernel.map('blockers');
     for (const [pid, { program }] of this.#traced) {
-      if (program.parking.blocking === 'kept') continue;
-      if (blockers.lookup(encodeU32(pid))) this.onNeeded(pid, 'blocking');
+      const { blocking, tasks } = program.parking;
+      if (blocking !== 'kept' && blockers.lookup(encodeU32(pid))) this.onNeeded(pid, 'blocking');
+      if (tasks !== 'kept' && this.#useBy(pid).tasks.needing > 0) this.onNeeded(pid, 'tasks');
     }
   }
 
@@ -295,14 +294,15 @@ export class Processes {
 
   #useBy(pid: number): Readonly<Record<Parkable, Use>> {
     const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
-    return value ? decodeUse(value) : NONE;
+    return value ? decodeUse(value) : NO_USE;
   }
 
   /** Gives the kernel side the program's target as it is now, for each process and file of it. */
   #rewrite(program: Program): void {
-    const { tracing, table } = this.#options;
+    const { tracing, table, programs } = this.#options;
     for (const [pid, traced] of this.#traced) {
       if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
+      if (this.#useBy(pid).tasks.needing > 0) programs.keep(program, 'tasks'); // which is counted anew from here on
       for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
       this.#setTarget(pid, program);
     }
@@ -311,7 +311,7 @@ export class Processes {
   /** A mark in `maybe_targets` stays: the kernel side may have set it for another process as well. */
   #setTarget(pid: number, { target }: Program): void {
     const { kernel } = this.#options.tracing;
-    kernel.map('maybe_targets').update(encodeU32(pid % TARGET_SLOTS), Uint8Array.of(1));
+    kernel.map('maybe_targets').update(encodeU32(pid % TARGET_MARKS), Uint8Array.of(1));
     kernel.map('targets').update(encodeU32(pid), target);
   }
 
@@ -340,14 +340,7 @@ function lossText(before: Plan, after: Plan): string {
 /** Maps of the kernel side whose keys are numbers of processes. */
 const PER_PROCESS = ['targets', 'blockers'];
 
-const NO_USE: Use = { without: 0, needing: 0 };
-const NONE: Readonly<Record<Parkable, Use>> = {
-  server: NO_USE,
-  client: NO_USE,
-  blocking: NO_USE,
-  tasks: NO_USE,
-  sends: NO_USE,
-};
+const NO_USE = decodeUse(new Uint8Array(target.size));
 
 /**
  * So many plaintext requests without any TLS make a server, or a client, that doesn't use its TLS; calls without a blocking
@@ -358,11 +351,10 @@ const WITHOUT: Readonly<Record<Parkable, number>> = {
   client: 1_000,
   blocking: 1_000,
   tasks: 100_000,
-  sends: 10_000,
 };
 
 /** Who has needed them once keeps them. */
-const STAYS: ReadonlySet<Parkable> = new Set(['blocking', 'tasks', 'sends']);
+const STAYS: ReadonlySet<Parkable> = new Set(['blocking', 'tasks']);
 
 const add = (a: Use | undefined, b: Use): Use =>
   a ? { without: a.without + b.without, needing: a.needing + b.needing } : b;

@@ -79,14 +79,12 @@ const INJECTOR = 'hyper_client_encoded' satisfies ProgramName;
 /**
  * hyper's parsers and its server's encoder: in `auto`, for what the sockets can't show. reqwest's asynchronous client:
  * for calls that its blocking one hands over. What makes tasks: for calls and routes.
- * Where hyper's client gives h2 a request: for calls that are no gRPC channel's.
  */
 const PARKABLE_PROGRAMS: Readonly<Record<Parkable, readonly ProgramName[]>> = {
   server: ['hyper_server_parse', 'hyper_server_parse_at', 'hyper_server_encode', 'hyper_server_write_head'],
   client: ['hyper_client_parse', 'hyper_client_parse_at', INJECTOR],
   blocking: ['reqwest_execute'],
   tasks: ['tokio_task_new', 'h2_take_request'],
-  sends: ['h2_send_request'],
 };
 const OTHER_PROGRAMS = PROGRAMS.filter((program) =>
   PARKABLE.every((what) => !PARKABLE_PROGRAMS[what].includes(program)),
@@ -97,14 +95,12 @@ const PARKED: Readonly<Record<Parkable, string>> = {
   client: 'no TLS seen so far: the TLS probes of its client side are parked',
   blocking: 'no blocking call seen so far: the probes for those are parked',
   tasks: 'no call seen so far: the probes on new tasks are parked',
-  sends: "only channels' calls seen so far: the probe where hyper's client sends is parked",
 };
 const NEEDED: Readonly<Record<Parkable, string>> = {
   server: 'TLS begins: the probes of its server side are back',
   client: 'TLS begins: the probes of its client side are back',
   blocking: 'blocking calls begin: the probes for those are back',
   tasks: 'calls begin: the probes on new tasks are back',
-  sends: "calls of hyper's client begin: the probe where it sends is back",
 };
 
 const MISSED_REQUESTS = 'requests of this moment may be missing';
@@ -113,7 +109,6 @@ const MISSED: Readonly<Record<Parkable, string>> = {
   client: MISSED_REQUESTS,
   blocking: MISSED_REQUESTS,
   tasks: 'what the tasks of this moment call has no parent',
-  sends: 'HTTP/2 calls of this moment may have no parent',
 };
 
 const MAX_BINARIES = 1024; // entries of the map `layouts`
@@ -226,15 +221,16 @@ export class Programs implements Disposable {
   /**
    * A trap costs 0.7 µs a hit and more where caches are cold, also where the program finds nothing to do: a server (or
    * client) that can speak TLS and doesn't gets rid of it, and so does who can make blocking calls, and who makes tasks
-   * that call nobody. Changes `program.target`.
+   * that call nobody. `rewrite` as in `reduce`.
    */
-  park(program: Program, what: Parkable): void {
+  park(program: Program, what: Parkable, rewrite: () => void): void {
     const attached = this.#attachedOf(program);
     if (attached?.parking[what] !== 'attached') return;
-    detach(attached.parkableLinks[what]);
-    attached.parkableLinks[what] = [];
     attached.parking[what] = 'parked';
     attached.target = this.#target(attached);
+    rewrite();
+    detach(attached.parkableLinks[what]);
+    attached.parkableLinks[what] = [];
     this.#log.info(`${attached.name}: ${PARKED[what]}`);
   }
 

@@ -161,8 +161,6 @@ test('probes are needed: a client begins TLS, one of its own does, or makes a ca
   assert.deepEqual(decode(bytes), ['needed', HEADER, 'blocking']);
   bytes.writeUInt16LE(EVENT_FLAG.TASKS, H.flags);
   assert.deepEqual(decode(bytes), ['needed', HEADER, 'tasks']);
-  bytes.writeUInt16LE(EVENT_FLAG.SENDS, H.flags);
-  assert.deepEqual(decode(bytes), ['needed', HEADER, 'sends']);
 });
 
 function call(authority: string, path: string): Buffer {

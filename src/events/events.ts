@@ -87,8 +87,11 @@ export interface ClosedEvent extends EventHeader {
   readonly lost: boolean;
 }
 
-/** TLS begins, the process being the server or the client; a blocking client makes its first call. */
-export type Needed = 'server' | 'client' | 'blocking' | 'tasks' | 'sends';
+/**
+ * TLS begins, the process being the server or the client; a blocking client makes its first call; a call is made, or a
+ * stream's route passed, in a program whose tasks inherit nothing so far.
+ */
+export type Needed = 'server' | 'client' | 'blocking' | 'tasks';
 
 export interface EventHandlers {
   readonly request: (event: RequestEvent) => void;
@@ -151,7 +154,6 @@ export function createDecoder(handlers: EventHandlers) {
 function readNeeded(view: DataView, at: number): Needed {
   if (hasFlag(view, at, EVENT_FLAG.BLOCKING)) return 'blocking';
   if (hasFlag(view, at, EVENT_FLAG.TASKS)) return 'tasks';
-  if (hasFlag(view, at, EVENT_FLAG.SENDS)) return 'sends';
   return hasFlag(view, at, EVENT_FLAG.CLIENT) ? 'client' : 'server';
 }
 

@@ -6,7 +6,7 @@ export const CAPTURE_SIZE = 4096;
 export const CALL_AUTHORITY = 256;
 export const CALL_PATH = 1024;
 export const CHECK_BYTES = 32;
-export const TARGET_SLOTS = 16384;
+export const TARGET_MARKS = 16384;
 export const CHECK_SITES = 8192;
 export const CHECK_CALLS = 8;
 export const CHECK_PROVEN = 256;
@@ -60,7 +60,6 @@ export const EVENT_FLAG = {
   OWN_CONTEXT: 512,
   BLOCKING: 1024,
   TASKS: 2048,
-  SENDS: 4096,
 } as const;
 
 /** enum orphan */
@@ -185,7 +184,6 @@ export const TARGET_FLAG = {
   INJECT: 65536,
   INJECT_TLS: 131072,
   WATCH_CALLS: 262144,
-  WATCH_SENDS: 524288,
 } as const;
 
 /** enum sampler */
@@ -344,7 +342,7 @@ export const eventCheck = {
 
 /** struct target */
 export const target = {
-  size: 68,
+  size: 60,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -356,12 +354,10 @@ export const target = {
   executed: 32, // __u32
   tasks: 36, // __u32
   inheriting: 40, // __u32
-  channelCalls: 44, // __u32
-  clientCalls: 48, // __u32
-  slotSite: 52, // __u32
-  calls: 56, // __u32
-  links: 60, // __u32
-  unlinked: 64, // __u32
+  slotSite: 44, // __u32
+  calls: 48, // __u32
+  links: 52, // __u32
+  unlinked: 56, // __u32
 } as const;
 
 /** struct site_check */

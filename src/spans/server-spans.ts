@@ -73,10 +73,16 @@ interface OpenRequest {
   closing: Closing | undefined;
 }
 
-/** The end of a connection under an open request. */
+/**
+ * The end of a connection under an open request. The kernel side sees a response behind the system call that writes it. By
+ * then the client may have read it and closed the connection, when the thread that writes lost its CPU in between: the
+ * end is told before the response.
+ */
 interface Closing {
   readonly timeNs: number;
   readonly routes: readonly string[];
+  /** `expire` has met it: at the next time nothing is awaited any more. */
+  met: boolean;
 }
 
 interface Pieces {
@@ -84,12 +90,6 @@ interface Pieces {
   /** A piece between was lost: what there is can't be put together. */
   gap: boolean;
 }
-
-/**
- * The kernel side sees a response behind the system call that writes it. By then the client may have read it and
- * closed the connection, when the thread that writes lost its CPU in between: the end is told before the response.
- */
-const MAX_LATE_NS = 5e8;
 
 /** Open requests are bounded: about 2 KB each. */
 const MAX_OPEN = 50_000;
@@ -177,7 +177,8 @@ export class ServerSpans {
     for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
       const key = keyOf(event.connection, i);
       const open = reason === 'connection_closed' ? this.#open.get(key) : this.#take(key);
-      if (open && reason === 'connection_closed') open.closing ??= { timeNs: event.timeNs, routes };
+      if (open && reason === 'connection_closed')
+        open.closing ??= { timeNs: event.timeNs, routes, met: false };
       else if (open) this.#giveUp(open, event.timeNs, reason, routes);
       if (open || this.#ignored.delete(key)) routes = [];
     }
@@ -203,10 +204,12 @@ export class ServerSpans {
   /** To be called about once a second. */
   expire(nowNs: number): void {
     const limit = nowNs - this.#options.timeoutNs;
-    const late = nowNs - MAX_LATE_NS;
-    this.#giveUpAll(nowNs, 'timeout', ({ event, closing }) =>
-      closing ? closing.timeNs <= late : event.startNs <= limit,
-    );
+    this.#giveUpAll(nowNs, 'timeout', ({ event, closing }) => {
+      if (!closing) return event.startNs <= limit;
+      const { met } = closing;
+      closing.met = true;
+      return met;
+    });
   }
 
   /** Ends what is open when the agent stops. */

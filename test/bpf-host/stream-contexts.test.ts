@@ -103,7 +103,7 @@ check(
     ...['call 1 GET http://h/a in 2/1', 'call 2 GET http://h/a in 1/1'],
   ],
 );
-/** Whose place is the same: see RECENT in bpf/maps.h. */
+/** Whose place is the same: see bpf/recent.h. */
 const sameStreams = [0, 1, 2, 3, 4].map((i) => 1 + 2 * 4096 * i);
 const sameTasks = [0, 1, 2, 3, 4].map((i) => 20 + 16384 * i) as [number, number, number, number, number];
 const callIn = (task: number, index: number) => [inTask(task), ...calls(index)];
