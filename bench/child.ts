@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 export interface ChildOptions {
-  /** The CPU it may run on; else the bench's own. */
-  readonly cpu?: number;
+  /** The CPU, or the list of them, that it may run on; else the bench's own. */
+  readonly cpu?: number | string;
   readonly env?: Readonly<Record<string, string>>;
 }
 

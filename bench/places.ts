@@ -9,8 +9,8 @@ export interface Places {
   /** bench-server with line tables: a file of more than 10 MB. */
   readonly debugServer: string;
   readonly sinkPort: number;
-  /** The CPU of the agent. */
-  readonly agentCpu: number;
+  /** The CPU of the agent, or a list of them. */
+  readonly agentCpu: number | string;
   /** XDG_CACHE_HOME of the agents. */
   readonly cache: string;
 }

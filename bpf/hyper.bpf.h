@@ -19,15 +19,17 @@ static __always_inline struct library_connection *library_connection_of(const st
     fresh.closed = thread->closed;
     fresh.by_socket = thread->by_socket;
     fresh.addresses = thread->addresses;
-    bpf_map_update_elem(&library_sockets, &fresh.socket, key, BPF_ANY);
-    // In this order, and the other way round where sockets close: one of the two sees the other.
-    if (bpf_map_lookup_elem(&closed_sockets, &fresh.socket)) fresh.closed = 1;
   }
   if (bpf_map_update_elem(&library_connections, key, &fresh, BPF_ANY)) {
     count(COUNTER_MAP_FULL);
     return 0;
   }
-  return bpf_map_lookup_elem(&library_connections, key);
+  l = bpf_map_lookup_elem(&library_connections, key);
+  if (!l || !fresh.socket) return l;
+  bpf_map_update_elem(&library_sockets, &fresh.socket, key, BPF_ANY);
+  // In this order, and the other way round where sockets close: one of the two sees the other, and what it needs of it.
+  if (bpf_map_lookup_elem(&closed_sockets, &fresh.socket)) l->closed = 1;
+  return l;
 }
 
 static __always_inline void library_request(struct library_connection *l, struct feed *f, __u64 process, __u32 site) {
