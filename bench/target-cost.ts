@@ -82,10 +82,9 @@ const callerSdk = (name: VariantName, variant: CallerVariant): Group => ({
 
 type RpcStart = (places: Setting['places'], variant: RpcVariant) => Promise<Server>;
 
-const rpc = (start: RpcStart, variant: RpcVariant, steps: readonly Step[], warmUp?: number): Group => ({
+const rpc = (start: RpcStart, variant: RpcVariant, steps: readonly Step[]): Group => ({
   start: ({ places }) => start(places, variant),
   steps,
-  ...(warmUp === undefined ? {} : { warmUp }),
 });
 
 /** Tasks without a call after which the probes on new tasks are parked, and some more. */
@@ -130,12 +129,14 @@ const GROUPS: readonly Group[] = [
   },
   callerSdk('callByHand', 'by-hand'),
   callerSdk('callTower', 'tower'),
-  rpc(
-    Server.rpcServer,
-    'bare',
-    [{ name: 'rpc' }, { name: 'rpcAgent', flags: traced }, { name: 'rpcAgain' }],
-    IDLE_TASKS,
-  ),
+  {
+    ...rpc(Server.rpcServer, 'bare', [
+      { name: 'rpc' },
+      { name: 'rpcAgent', flags: traced },
+      { name: 'rpcAgain' },
+    ]),
+    warmUp: IDLE_TASKS,
+  },
   rpc(Server.rpcServer, 'by-hand', [{ name: 'rpcByHand' }]),
   rpc(Server.rpcCaller, 'bare', [
     { name: 'rpcCall' },

@@ -26,7 +26,7 @@
     if (!s) return 0;                                                                                      \
     int way = recent_way(s->tags, key->tag);                                                               \
     if (way < 0) return 0;                                                                                 \
-    if ((s->next & (RECENT_WAYS - 1)) == way) __sync_fetch_and_add(&s->next, 1); /* it stays */ \
+    if ((s->next & (RECENT_WAYS - 1)) == way) __sync_fetch_and_add(&s->next, 1); /* it stays */            \
     return &s->values[way & (RECENT_WAYS - 1)];                                                            \
   }                                                                                                        \
                                                                                                            \

@@ -158,9 +158,9 @@ const IDLE_CALLS = 105_000;
 test('a server that calls nobody for long: the probes on new tasks go, and are back with its first call', async (t) => {
   using session = await GrpcSession.start({ program: 'grpc12' }); // without routes: those need the probes, too
   const idle = await session.runLoad({ kinds: ['unary.ok'], count: IDLE_CALLS, prefix: 'idle' });
-  await said(session, /the probes on new tasks are parked/);
+  await session.hear(/the probes on new tasks are parked/);
   const waking = await session.runLoad({ kinds: calling('spawn'), count: 20, prefix: 'waking' });
-  await said(session, /the probes on new tasks are back/);
+  await session.hear(/the probes on new tasks are back/);
   const calls = await session.runLoad({ kinds: QUICK, count: 3_000, prefix: 'calls' });
   const spans = await session.finish();
   const isOfWaking = (span: Span) => idOf(span).startsWith('waking');
@@ -171,13 +171,6 @@ test('a server that calls nobody for long: the probes on new tasks go, and are b
   session.compare(spans.filter(isOfWaking), waking, { partial: true });
   t.diagnostic(`${idle.length} requests without a call, then edges ${JSON.stringify(edges)}`);
 });
-
-async function said(session: GrpcSession, wanted: RegExp): Promise<void> {
-  for (let waited = 0; !wanted.test(session.said); waited += 50) {
-    assert.ok(waited < 5_000, `the agent does not say ${wanted}: ${session.said}`);
-    await pause(50);
-  }
-}
 
 /** After `ready`, in which the first events may still be of probes that came one after another. */
 const ATTACHED_NS = 200_000_000n;

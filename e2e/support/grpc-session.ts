@@ -12,6 +12,8 @@ import { pause } from './raw-client.ts';
 import { Scratch } from './scratch.ts';
 import { copyProgram, type Program, startTarget, type Target } from './target.ts';
 
+/** More than the second after which the agent looks again. */
+const HEARD_MS = 5_000;
 /** Ends that a client sees before its server does. */
 const SETTLE_MS = 400;
 const RELAY_AFTER_MS = '300';
@@ -123,6 +125,11 @@ export class GrpcSession implements Disposable {
     await pause(SETTLE_MS);
     await this.#held.agent?.stop();
     return await this.#held.collector.finish();
+  }
+
+  /** Until the agent says it. */
+  async hear(wanted: RegExp): Promise<void> {
+    await this.#held.agent?.child.waitFor('stderr', wanted, HEARD_MS);
   }
 
   /** By the agent. */

@@ -157,10 +157,16 @@ export class ClientSpans {
     if (open && !event.lost && open.connection === event.connection) this.#callClosed(open, event.call, end);
     for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
       const key = keyOf(event.connection, i);
-      const request = event.lost ? this.#wire.take(key) : this.#wire.get(key);
-      if (request && event.lost) this.#giveUp(request, event.timeNs, end);
-      else if (request) wireClosed(request, event.timeNs, end);
-      else this.#ignored.delete(-key);
+      const request = this.#wire.get(key);
+      if (!request) {
+        this.#ignored.delete(-key);
+      } else if (event.lost) {
+        this.#wire.take(key);
+        this.#giveUp(request, event.timeNs, end);
+      } else if (request.endedNs === 0) {
+        request.endedNs = event.timeNs;
+        request.closed = end;
+      }
     }
   }
 
@@ -217,14 +223,12 @@ export class ClientSpans {
     for (const [call, open] of this.#calls.entries()) {
       if (!which(open)) continue;
       this.#takeCall(call);
-      if (open.endedNs === 0) this.#giveUp(open, timeNs, end);
-      else this.#giveUp(open, open.endedNs, RESPONSE_NOT_SEEN);
+      this.#giveUpLate(open, timeNs, end);
     }
     for (const [key, open] of this.#wire.entries()) {
       if (!which(open)) continue;
       this.#wire.take(key);
-      if (open.endedNs === 0) this.#giveUp(open, timeNs, end);
-      else this.#giveUp(open, open.endedNs, open.closed ?? RESPONSE_NOT_SEEN);
+      this.#giveUpLate(open, timeNs, end);
     }
   }
 
@@ -317,6 +321,12 @@ export class ClientSpans {
     writtenOn(open, event, head);
   }
 
+  /** One that had ended before has waited for a reason, or for a response, in vain. */
+  #giveUpLate(open: OpenRequest, timeNs: number, end: ClientEnd): void {
+    if (open.endedNs === 0) this.#giveUp(open, timeNs, end);
+    else this.#giveUp(open, open.endedNs, open.closed ?? RESPONSE_NOT_SEEN);
+  }
+
   #giveUp(open: OpenRequest, timeNs: number, end: ClientEnd): void {
     this.#finish(open, timeNs, 0, end.failed ? end.reason : undefined, end, '');
   }
@@ -368,10 +378,4 @@ export class ClientSpans {
       events: undefined,
     });
   }
-}
-
-function wireClosed(request: OpenRequest, timeNs: number, end: ClientEnd): void {
-  if (request.endedNs !== 0) return;
-  request.endedNs = timeNs;
-  request.closed = end;
 }

@@ -176,10 +176,13 @@ export class ServerSpans {
     let { routes } = event;
     for (let i = Math.max(0, event.sequence - MAX_UNANSWERED); i < event.sequence; i++) {
       const key = keyOf(event.connection, i);
-      const open = reason === 'connection_closed' ? this.#open.get(key) : this.#take(key);
-      if (open && reason === 'connection_closed')
+      const open = this.#open.get(key);
+      if (open && reason === 'connection_closed') {
         open.closing ??= { timeNs: event.timeNs, routes, met: false };
-      else if (open) this.#giveUp(open, event.timeNs, reason, routes);
+      } else if (open) {
+        this.#take(key);
+        this.#giveUp(open, event.timeNs, reason, routes);
+      }
       if (open || this.#ignored.delete(key)) routes = [];
     }
     const key = this.#bySocket.get(event.connection);
