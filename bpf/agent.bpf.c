@@ -2,6 +2,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "events.h"
+#include "current.h"
 #include "scan.h"
 #include "maps.h"
 #include "check.h"

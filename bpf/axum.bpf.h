@@ -6,7 +6,6 @@
 #define GROUP_STEPS 16
 #define SCAN_BUCKETS 4096
 
-#define ROTATE(x, n) ((x) << (n) | (x) >> (64 - (n)))
 #define SIP_ROUND                                                                                          \
   do {                                                                                                     \
     v0 += v1; v1 = ROTATE(v1, 13) ^ v0; v0 = ROTATE(v0, 32);                                               \
@@ -138,7 +137,7 @@ static __always_inline int works_for_grpc(const struct task_key *key) {
   struct recent_key place = task_place(key);
   struct context *c = born_find(&place);
   if (c && c->grpc) return 1;
-  struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   return thread && thread->accepts.known && thread->accepts.grpc && thread->accepting == key->task;
 }
 
@@ -182,7 +181,7 @@ int axum_set_matched_path(struct pt_regs *ctx) {
 SEC("uprobe.multi")
 int axum_set_matched_path_at(struct pt_regs *ctx) {
   guard_begin();
-  __u64 registers = bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT;
+  __u64 registers = attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT;
   axum_route(ctx, register_value(ctx, registers & 15), register_value(ctx, registers >> 4 & 15) - (__s16)offset_of(ctx));
   guard_end();
   return 0;

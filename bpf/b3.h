@@ -41,41 +41,46 @@ static __always_inline __u64 b3_trace(struct head *h, const __u8 *data, __u32 at
   return size == 16 ? b3_digits(data, at, h->b3_ids + 2, 2) : 1;
 }
 
-// {trace}-{span}[-{0, 1 or d}[-{parent}]]
-static __always_inline void b3_single(struct head *h, const __u8 *data, __u32 at, __u32 end) {
+// {trace}-{span}[-{0, 1 or d}[-{parent}]]. Not static, as what follows: walked once by the verifier, and the deepest of all
+// calls.
+__noinline int b3_single(struct scratch *s, __u32 at, __u32 end) {
+  if (!s) return 0;
+  struct head *h = &s->scan.head;
+  const __u8 *data = s->data;
   __u32 size = load1(data, at + 32) == '-' ? 32 : 16, span = at + size + 1, state = span + 17;
   h->b3 &= ~(B3_TRACE | B3_SPAN);
   h->b3_flags = 0;
-  if (end < span + 16 || load1(data, at + size) != '-' || b3_trace(h, data, at, size) ||
-      b3_digits(data, span, h->b3_ids + TRACE_ID_WORDS, 2))
-    return;
+  if (end < span + 16 || load1(data, at + size) != '-') return 0;
+  __u8 sampled = end > span + 16 ? load1(data, state) : '0';
   if (end > span + 16) {
-    __u8 sampled = load1(data, state);
-    if (load1(data, span + 16) != '-' || end < state + 1 || (end > state + 1 && load1(data, state + 1) != '-')) return;
-    if (sampled != '0' && sampled != '1' && sampled != 'd') return;
-    h->b3_flags = sampled != '0';
+    if (load1(data, span + 16) != '-' || end < state + 1 || (end > state + 1 && load1(data, state + 1) != '-')) return 0;
+    if (sampled != '0' && sampled != '1' && sampled != 'd') return 0;
   }
+  if (b3_trace(h, data, at, size) || b3_digits(data, span, h->b3_ids + TRACE_ID_WORDS, 2)) return 0;
+  h->b3_flags = sampled != '0';
   h->b3 |= B3_SINGLE;
+  return 0;
 }
 
 // A header's value, of several: the first of them may come in any order.
-static __always_inline void b3_multi(struct head *h, const __u8 *data, int part, __u32 at, __u32 end) {
+__noinline int b3_multi(struct scratch *s, __u32 part, __u32 at, __u32 end) {
+  if (!s) return 0;
+  struct head *h = &s->scan.head;
+  const __u8 *data = s->data;
   __u8 first = load1(data, at);
-  if (h->b3 & B3_SINGLE) return;
+  if (h->b3 & B3_SINGLE) return 0;
   if (part == B3_SAMPLED) h->b3_flags |= first == '1' || first == 't';
   else if (part == B3_FLAGS) h->b3_flags |= first == '1';
   else if (part == B3_TRACE && !b3_trace(h, data, at, end - at)) h->b3 |= B3_TRACE;
   else if (part == B3_SPAN && end == at + 16 && !b3_digits(data, at, h->b3_ids + TRACE_ID_WORDS, 2)) h->b3 |= B3_SPAN;
+  return 0;
 }
 
-// Not static, as the next: walked once by the verifier.
-__noinline int b3_value(struct scratch *s, __u32 part, __u32 at, __u32 end) {
-  if (!s) return 0;
+static __always_inline void b3_value(struct scratch *s, __u32 part, __u32 at, __u32 end) {
   at = skip_spaces(s->data, at);
   end = trim_spaces(s->data, end);
-  if (part == B3_SINGLE) b3_single(&s->scan.head, s->data, at, end);
-  else b3_multi(&s->scan.head, s->data, part, at, end);
-  return 0;
+  if (part == B3_SINGLE) b3_single(s, at, end);
+  else b3_multi(s, part, at, end);
 }
 
 // The current line of a head may be one of them.

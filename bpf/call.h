@@ -4,7 +4,8 @@
 #define NO_SLOT CALL_SLOTS
 
 // Ids and sampling of a client span under `parent` (0: a root). Gives 0 when the sampler leaves it out.
-static __always_inline int start_client_trace(__u32 *ids, __u32 *parent_id, __u8 *flags, const struct context *parent) {
+static __always_inline int start_client_trace(struct scratch *s, __u32 *ids, __u32 *parent_id, __u8 *flags,
+                                              const struct context *parent) {
   __u32 how = sampler_root;
   if (parent) {
     __builtin_memcpy(ids, parent->ids, 16);
@@ -12,11 +13,11 @@ static __always_inline int start_client_trace(__u32 *ids, __u32 *parent_id, __u8
     how = parent->flags & 1 ? sampler_parent_sampled : sampler_parent_unsampled;
     *flags = parent->flags & ~1;
   } else {
-    random_bytes((__u8 *)ids, 4);
+    random_words(s, ids, 2);
     parent_id[0] = parent_id[1] = 0;
     *flags = 0;
   }
-  random_bytes((__u8 *)(ids + TRACE_ID_WORDS), 2);
+  random_words(s, ids + TRACE_ID_WORDS, 1);
   if (!sample(how, (__u8 *)ids)) {
     count(COUNTER_UNSAMPLED);
     return 0;

@@ -9,7 +9,7 @@ static __always_inline struct site_check *check_of(__u32 number) {
 
 static __always_inline __u32 site_at(__u64 cookie) { return cookie >> COOKIE_SITE_SHIFT & 0xffff; }
 
-static __always_inline __u32 site_of(struct pt_regs *ctx) { return site_at(bpf_get_attach_cookie(ctx)); }
+static __always_inline __u32 site_of(struct pt_regs *ctx) { return site_at(attach_cookie(ctx)); }
 
 static __always_inline int is_believed(const struct site_check *c) {
   return !c || !c->wrong || c->score >= CHECK_TRUSTED;

@@ -6,7 +6,7 @@
 // The task that handles the HTTP/2 stream which this one has just accepted.
 static __always_inline struct context *stream_begins(const struct target *target, const struct task_key *key,
                                                      __u64 maker) {
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   if (!t || !t->accepts.known || t->accepting != maker) return 0;
   if (target->flags & TARGET_ROUTES && !t->accepts.grpc) {
     struct task_key here = {.task = maker, .process = key->process};
@@ -200,7 +200,7 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
     there->since = c.since;
     return;
   }
-  c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
+  c.sampled = start_client_trace(s, c.ids, c.parent, &c.trace_flags, parent);
   if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
@@ -257,7 +257,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
     return; // from one function of the client to the next
   fill_header(&e->header, EVENT_CALL, c.since);
   struct context *parent = current_context(target, process, task, &e->orphan);
-  c.sampled = start_client_trace(c.ids, c.parent, &c.trace_flags, parent);
+  c.sampled = start_client_trace(s, c.ids, c.parent, &c.trace_flags, parent);
   target->calls++;
   needs_tasks(target);
   c.place.id = new_call_id();
@@ -455,7 +455,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
 }
 
 static __always_inline void put_thread_addresses(struct event_client_response *e, __u64 task) {
-  struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   if (thread && thread->connection && thread->task == task) put_client_addresses(e, &thread->addresses);
 }
 
@@ -707,7 +707,7 @@ static __always_inline int handoff_key(struct pt_regs *ctx, struct library_key *
 
 // From now on the process needs the probe on `execute`: what is handed over stays with the client's thread until then.
 static __always_inline void notice_blocking(void) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u32 tgid = current_ids() >> 32;
   __u8 yes = 1;
   if (bpf_map_lookup_elem(&blockers, &tgid)) return;
   if (bpf_map_update_elem(&blockers, &tgid, &yes, BPF_ANY)) count(COUNTER_MAP_FULL);
@@ -746,7 +746,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   struct context *handed = bpf_map_lookup_elem(&handoffs, &key), *current = 0;
   if (!task) {
     struct thread *t =
-        bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, handed ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+        bpf_task_storage_get(&threads, current_thread(), 0, handed ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
     if (t && handed) t->context = *handed;
     else if (t && t->context.handed) t->context.known = 0;
   } else if (handed) {

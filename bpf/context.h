@@ -5,7 +5,7 @@
 #define THREAD_KEY (1ULL << 63)
 
 static __always_inline __u64 caller_key(__u64 task) {
-  return task ? task : THREAD_KEY | (__u32)bpf_get_current_pid_tgid();
+  return task ? task : THREAD_KEY | (__u32)current_ids();
 }
 
 // A fresh entry is copied from here: it is too large for the stack.
@@ -106,7 +106,7 @@ static __always_inline void take_routes(struct event_response *e, __u64 process,
 
 // A thread that waits for its socket handles this connection alone, until it has answered.
 static __always_inline void thread_request(__u64 connection, const struct event_request *r) {
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
     return;
@@ -116,12 +116,12 @@ static __always_inline void thread_request(__u64 connection, const struct event_
 }
 
 static __always_inline void thread_answered(__u64 connection) {
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   if (t && t->context_connection == connection) t->context.known = 0;
 }
 
 static __always_inline struct context *thread_context(__u8 *orphan) {
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   *orphan = ORPHAN_NO_TASK;
   if (!t || !t->context.known) return 0;
   return t->context.handed || !bpf_map_lookup_elem(&closed_sockets, &t->context_connection) ? &t->context : 0;

@@ -2,7 +2,7 @@
 #pragma once
 
 static __always_inline __u32 offset_of(struct pt_regs *ctx) {
-  return bpf_get_attach_cookie(ctx) >> COOKIE_OFFSET_SHIFT & 0xffff;
+  return attach_cookie(ctx) >> COOKIE_OFFSET_SHIFT & 0xffff;
 }
 
 // By number in x86 encodings. Each load stays by itself: one through a computed pointer is refused.
@@ -37,5 +37,5 @@ static __always_inline __u64 register_value(const struct pt_regs *ctx, __u32 num
 }
 
 static __always_inline __u64 register_of(struct pt_regs *ctx) {
-  return register_value(ctx, bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT);
+  return register_value(ctx, attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT);
 }

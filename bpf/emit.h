@@ -33,8 +33,26 @@ static __always_inline void needs_tasks(struct target *target) {
   if (target->flags & TARGET_WATCH_CALLS && !(before & 255)) emit_process(EVENT_NEEDED, 0, FLAG_TASKS);
 }
 
-static __always_inline void random_bytes(__u8 *out, int words) {
-  for (int i = 0; i < words; i++) ((__u32 *)out)[i] = bpf_get_prandom_u32();
+#define ROTATE(x, n) ((x) << (n) | (x) >> (64 - (n)))
+
+static __always_inline __u64 kernel_random(void) { return (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32(); }
+
+// xoroshiro128++ of Blackman and Vigna (https://prng.di.unimi.it), from a state that the kernel has drawn: a span needs six
+// words, and the kernel's own function gives one a call.
+static __always_inline __u64 random_word(struct scratch *s) {
+  __u64 a = s->random[0], b = s->random[1];
+  if (!(a | b)) {
+    a = kernel_random();
+    b = kernel_random();
+  }
+  __u64 sum = a + b, mix = a ^ b;
+  s->random[0] = ROTATE(a, 49) ^ mix ^ mix << 21;
+  s->random[1] = ROTATE(mix, 28);
+  return ROTATE(sum, 17) + a;
+}
+
+static __always_inline void random_words(struct scratch *s, void *out, int words) {
+  for (int i = 0; i < words; i++) ((__u64 *)out)[i] = random_word(s);
 }
 
 static __always_inline int sample(__u32 how, const __u8 *trace_id) {
@@ -46,7 +64,8 @@ static __always_inline int sample(__u32 how, const __u8 *trace_id) {
 
 // Of a request, from its head: `ids` are trace, span and parent id, next to each other. 0 when the sampler leaves it
 // out.
-static __always_inline int start_trace(struct event_header *header, __u8 *ids, __u8 *flags, struct head *h) {
+static __always_inline int start_trace(struct scratch *s, struct event_header *header, __u8 *ids, __u8 *flags) {
+  struct head *h = &s->scan.head;
   int has_parent = (extract_traceparent && h->parents == 1) || takes_b3(h);
   __u32 how = sampler_root;
   if (has_parent) {
@@ -54,10 +73,10 @@ static __always_inline int start_trace(struct event_header *header, __u8 *ids, _
     __builtin_memcpy(ids + 24, h->ids + TRACE_ID_WORDS, 8);
     how = h->trace_flags & 1 ? sampler_parent_sampled : sampler_parent_unsampled;
   } else {
-    random_bytes(ids, 4);
+    random_words(s, ids, 2);
     __builtin_memset(ids + 24, 0, 8);
   }
-  random_bytes(ids + 16, 2);
+  random_words(s, ids + 16, 1);
   *flags = has_parent ? h->trace_flags & ~1 : 0;
   if (!sample(how, ids)) {
     count(COUNTER_UNSAMPLED);
@@ -151,7 +170,7 @@ __noinline int distrust(__u32 site, __u32 doubt, __u64 value, __u64 address) {
 // While that is in doubt nothing is read from it: user space decides.
 __noinline int distrust_slot(struct target *target, __u32 doubt, __u64 value) {
   if (!target) return 0;
-  struct task_struct *thread = bpf_get_current_task_btf();
+  struct task_struct *thread = current_thread();
   distrust(target->slot_site, doubt, value, thread->thread.fsbase + (__s64)target->task_id_offset);
   if (!is_believed(check_of(target->slot_site))) __sync_fetch_and_and(&target->flags, ~TARGET_TASK_SLOT);
   return 0;

@@ -297,10 +297,11 @@ enum target_flag {
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
   TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
   TARGET_WATCH_CALLS = 1 << 18,      // tell when what tasks inherit matters: nobody remembers it
+  TARGET_CROWDED = 1 << 30,          // of a place in `targets`: more processes belong there, see `crowded_targets`
 };
 
-// Elements of `maybe_targets`, a power of two.
-#define TARGET_MARKS 16384
+// Elements of `targets`, a power of two.
+#define TARGET_PLACES 16384
 
 struct target {
   __u32 flags;
@@ -321,8 +322,9 @@ struct target {
   __u32 calls;
   __u32 links;
   __u32 unlinked;
+  __u32 tgid; // whose it is, 0: nobody's. Last, so that what comes before is there when it is.
 };
-_Static_assert(sizeof(struct target) == 60, "ABI");
+_Static_assert(sizeof(struct target) == 64, "ABI");
 
 // How well a probe (by its number in the attach cookie) or a binary's task slot does: docs/design/0015-self-check.md.
 struct site_check {

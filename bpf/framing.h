@@ -175,7 +175,7 @@ static __always_inline void emit_piece(struct feed *f, __u64 connection) {
 static __always_inline int submit_request(struct scratch *s) {
   struct event_request *r = &s->request;
   __u32 size = s->scan.end;
-  int sampled = start_trace(&r->header, r->trace_id, &r->trace_flags, &s->scan.head);
+  int sampled = start_trace(s, &r->header, r->trace_id, &r->trace_flags);
   keep_trace_state(s, r->span_id);
   if (!sampled) {
     if (s->sent) emit_head_dropped(s->now, r->header.connection);

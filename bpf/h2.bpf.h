@@ -105,7 +105,7 @@ static __always_inline int hit_target(struct pt_regs *ctx, __u32 flags, struct h
   __builtin_memset(&h->key, 0, sizeof h->key);
   h->target = current_target(&h->key.process);
   if (!h->target || !(h->target->flags & flags)) return 0;
-  h->cookie = bpf_get_attach_cookie(ctx);
+  h->cookie = attach_cookie(ctx);
   h->check = check_of(site_at(h->cookie));
   h->l = layout_at(h->cookie);
   return h->l != 0;
@@ -375,7 +375,7 @@ static __always_inline struct scratch *take_frame(struct pt_regs *ctx, const str
 
 // What this thread has read last from a socket was this connection's: its task reads and decodes in one go.
 static __always_inline void put_peer(struct event_stream *e, __u64 task) {
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   if (!t) return;
   t->accepts.known = 0; // whatever this task makes from here on is not for the last stream it has accepted
   if (!t->connection || t->task != task) return;
@@ -396,7 +396,7 @@ static __always_inline __u64 stream_number(const struct stream_key *key) { retur
 static __always_inline void received_request(struct scratch *s, struct target *target, const struct stream_key *key) {
   struct event_stream *e = &s->stream;
   e->header.kind = EVENT_STREAM_REQUEST;
-  int sampled = start_trace(&e->header, e->trace_id, &e->trace_flags, &s->scan.head);
+  int sampled = start_trace(s, &e->header, e->trace_id, &e->trace_flags);
   keep_trace_state(s, e->span_id);
   if (target->flags & (TARGET_CONTEXTS | TARGET_ROUTES)) {
     struct context c = {};
@@ -457,7 +457,7 @@ static __always_inline void begin_routes(__u64 process, const struct thread *t) 
 static __always_inline void take_request(struct pt_regs *ctx) {
   struct hit h;
   if (!hit_stream(ctx, TARGET_CONTEXTS | TARGET_ROUTES, &h) || !trusted(h.check)) return;
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
     return;
@@ -496,9 +496,10 @@ static __always_inline void put_routes(struct scratch *s, const struct stream_ke
 }
 
 // Of a client that no call is known of.
-static __always_inline void unlinked_stream(struct event_stream *e) {
+static __always_inline void unlinked_stream(struct scratch *s) {
+  struct event_stream *e = &s->stream;
   __u32 ids[ID_WORDS], parent[2];
-  int sampled = start_client_trace(ids, parent, &e->trace_flags, 0);
+  int sampled = start_client_trace(s, ids, parent, &e->trace_flags, 0);
   __builtin_memcpy(e->trace_id, ids, 24);
   e->orphan = ORPHAN_UNLINKED;
   if (sampled) count_orphan(ORPHAN_UNLINKED);
@@ -538,7 +539,7 @@ static __always_inline int is_sent_again(struct scratch *s, const struct binary_
 static __always_inline void sent_again(struct scratch *s, const struct client_call *call) {
   struct event_stream *e = &s->stream;
   __builtin_memcpy(e->trace_id, call->ids, 16);
-  random_bytes(e->span_id, 2);
+  random_words(s, e->span_id, 1);
   if (!call->sampled) return;
   e->header.flags |= FLAG_RESEND;
   if (call->parent[0] | call->parent[1]) e->header.flags |= FLAG_HAS_PARENT;
@@ -550,7 +551,7 @@ static __always_inline void sent_again(struct scratch *s, const struct client_ca
 // The stream's own records tell from here on how the call ends.
 static __always_inline void sent_request(struct scratch *s, const struct binary_layout *l, __u64 process) {
   struct event_stream *e = &s->stream;
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   __u64 path = t ? t->sends : 0;
   if (t) t->sends = 0;
   struct client_call *call = call_of_stream(s, l, process, path);
@@ -567,7 +568,7 @@ static __always_inline void sent_request(struct scratch *s, const struct binary_
   }
   if (!call || (call->pending == PENDING_ENDED && e->header.time_ns - call->since >= ENDED_NS)) {
     if (call) call->pending = PENDING_DONE; // its memory is another's
-    unlinked_stream(e);
+    unlinked_stream(s);
     if (e->trace_flags & 1) submit_sent(s);
     return;
   }
@@ -588,7 +589,7 @@ static __always_inline void send_request(struct pt_regs *ctx) {
   struct hit h;
   __u64 path = 0;
   if (!hit_target(ctx, TARGET_CLIENT_STREAMS, &h)) return;
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) return;
   t->sends = 0;
   __u64 at = frame_argument(ctx, &h) + h.l->request_path;

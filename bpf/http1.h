@@ -131,21 +131,21 @@ static __always_inline void submit_client_request(struct scratch *s, int with_he
 
 // Ids of a request that no probed client has written, or hyper for a caller that is not known. `threads`: their contexts
 // can be read here.
-static __always_inline void start_unlinked(struct outgoing *out, __u64 process, __u64 task, __u32 flags,
+static __always_inline void start_unlinked(struct scratch *s, struct outgoing *out, __u64 process, __u64 task, __u32 flags,
                                            int by_hyper, __u32 threads) {
   struct context *parent = 0;
   out->orphan = ORPHAN_UNLINKED;
   if (flags & TARGET_WRITER_CONTEXT && !by_hyper)
     parent = task || !threads ? task_context(process, task, &out->orphan) : thread_context(&out->orphan);
   if (parent) out->orphan = ORPHAN_NONE;
-  out->sampled = start_client_trace(out->ids, out->parent, &out->trace_flags, parent);
+  out->sampled = start_client_trace(s, out->ids, out->parent, &out->trace_flags, parent);
 }
 
 // Of a client that no probe knows.
 static __always_inline int unlinked_request(struct scratch *s, struct connection *c, int by_hyper) {
   struct event_request *r = &s->request;
   struct outgoing *out = &c->out;
-  if (!out->prepared) start_unlinked(out, c->process, s->task, s->target_flags, by_hyper, 1);
+  if (!out->prepared) start_unlinked(s, out, c->process, s->task, s->target_flags, by_hyper, 1);
   out->prepared = 0;
   __builtin_memset(&c->call, 0, sizeof c->call);
   __builtin_memcpy(r->trace_id, out->ids, 24);

@@ -8,7 +8,7 @@ static __always_inline struct library_connection *library_connection_of(const st
   struct library_connection *l = bpf_map_lookup_elem(&library_connections, key);
   // A connection stays in its task: another one has the address now, and the end of the last was not seen.
   if (l && l->task == task) return l;
-  struct thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+  struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   if (l && l->task && task && l->socket && thread && thread->connection == l->socket)
     distrust_slot(target, DOUBT_TASK_MOVED, task);
   struct library_connection fresh = {.task = task};
@@ -94,7 +94,7 @@ static __always_inline long read_pair(__u64 at, __u16 first, __u16 second, __u64
 
 // ParseContext, whose pointer to the method names the connection. Inlined copies may have it elsewhere.
 static __always_inline __u64 parse_context(struct pt_regs *ctx) {
-  __u64 registers = bpf_get_attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT;
+  __u64 registers = attach_cookie(ctx) >> COOKIE_REGISTER_SHIFT;
   return registers ? register_value(ctx, registers >> 4 & 15) : ctx->dx;
 }
 

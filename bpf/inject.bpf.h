@@ -42,7 +42,7 @@ static __always_inline const __u32 *ids_of_request(struct message *g, __u8 *flag
   if (call && call->pending != PENDING_UNKNOWN && call->pending != PENDING_TLS) return 0;
   int by_hyper = call && call->pending == PENDING_UNKNOWN;
   if (!messages_see_threads && !g->task && !by_hyper) return 0; // only the tracepoint knows its parent
-  start_unlinked(out, g->process, g->task, sure_flags(g->target), by_hyper, messages_see_threads);
+  start_unlinked(g->s, out, g->process, g->task, sure_flags(g->target), by_hyper, messages_see_threads);
   out->prepared = 1;
   *flags = out->trace_flags;
   *parent = out->parent;
@@ -141,7 +141,7 @@ static __always_inline void write_line(struct message *g) {
 
 // What the tracepoint can't see it can't follow.
 static __always_inline int is_followed_call(void) {
-  struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+  struct pt_regs *regs = (void *)bpf_task_pt_regs(current_thread());
   __u64 number = regs->orig_ax;
   return number == NR_WRITE || number == NR_SENDTO || number == NR_WRITEV || number == NR_SENDMSG;
 }

@@ -321,10 +321,10 @@ struct client_connection {
 };
 
 RING(ring, 16 << 20);
-MAP(targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
-// By the lower bits of a process's number: 0 when none of `targets` has them. Asked for every socket of the host, and a
-// look-up in a hash map costs more.
-MAP(maybe_targets, BPF_MAP_TYPE_ARRAY, TARGET_MARKS, __u32, __u8);
+// By the lower bits of a process's number. Asked at each hit, and for every socket of the host: a look-up in a hash map
+// costs more. The second has those whose place another process holds.
+MAP(targets, BPF_MAP_TYPE_ARRAY, TARGET_PLACES, __u32, struct target);
+MAP(crowded_targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
 MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
 MAP(layouts, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct binary_layout);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_MAX, __u32, __u64);

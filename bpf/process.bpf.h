@@ -4,7 +4,7 @@
 // A known file is traced from its first instruction; any other is for user space to look at.
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linux_binprm *program) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  __u32 tgid = current_ids() >> 32;
   struct file_key key = {};
   struct inode *inode = program->file->f_inode;
   key.device = inode->i_sb->s_dev;
@@ -14,7 +14,7 @@ int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linu
     struct target copy = *known;
     trace_process(tgid, &copy);
   } else {
-    bpf_map_delete_elem(&targets, &tgid);
+    untrace_process(tgid);
   }
   emit_process(EVENT_EXEC, 0, 0);
   return 0;
@@ -22,9 +22,9 @@ int BPF_PROG(process_exec, struct task_struct *process, int old_pid, struct linu
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *process) {
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  __u64 pid_tgid = current_ids();
   __u32 tgid = pid_tgid >> 32;
-  if (tgid != (__u32)pid_tgid || !bpf_map_lookup_elem(&targets, &tgid)) return 0;
+  if (tgid != (__u32)pid_tgid || !find_target(tgid)) return 0;
   emit_process(EVENT_EXIT, 0, 0);
   return 0;
 }

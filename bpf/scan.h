@@ -91,6 +91,7 @@ struct frame_walk {
 // All that a step changes lies here and not on the stack: the verifier tracks each known value of a stack
 // slot apart and would walk every combination.
 struct scratch {
+  __u64 random[2]; // see random_word
   __u32 busy;
   __u32 have;    // bytes in the window
   __u32 carried; // leading bytes of the window that an earlier read brought

@@ -23,7 +23,7 @@ struct buffers {
 // Not static, as the one below: walked once by the verifier.
 __noinline int find_buffers(struct buffers *b) {
   if (!b) return 0;
-  struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+  struct pt_regs *regs = (void *)bpf_task_pt_regs(current_thread());
   __u64 number = regs->orig_ax, argument = regs->si;
   b->iovec = b->base = 0;
   b->count = 1;
@@ -204,7 +204,7 @@ static __always_inline struct connection *connection_of(struct sock *sk, __u64 p
 }
 
 static __always_inline void remember_for_library(struct connection *c, struct sock *sk, __u64 task, int by_socket) {
-  struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
     return;
@@ -404,7 +404,7 @@ static __always_inline void close_client(struct scratch *s, struct connection *c
 // User space knows which streams were above a socket that speaks neither version of HTTP/1.
 static __always_inline void close_streams(const struct connection *c) {
   __u32 tgid = c->process >> 32;
-  struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+  struct target *target = find_target(tgid);
   if (!target || !(target->flags & STREAMS) || c->role == ROLE_SERVER || c->role == ROLE_CLIENT) return;
   bpf_map_delete_elem(&socket_stores, &c->id);
   struct event_stream e = {};
@@ -435,7 +435,7 @@ int BPF_PROG(socket_state, struct sock *sk, int old_state, int new_state) {
   int followed = (c->role == ROLE_SERVER && (c->received != c->answered || c->rx.state == HALF_HEAD)) ||
                  (c->role == ROLE_CLIENT && c->received != c->answered);
   if (library || followed || c->library) {
-    struct task_struct *thread = bpf_get_current_task_btf();
+    struct task_struct *thread = current_thread();
     __u16 flags = (__u32)thread->tgid == c->process >> 32 && thread->flags & PF_EXITING ? FLAG_EXITING : 0;
     __u64 now = bpf_ktime_get_ns();
     struct scratch *s = scratch_take();

@@ -4,9 +4,9 @@
 // The current process as a part of keys: its number, and what tells it from others of that number and from itself
 // before an exec.
 static __always_inline __u64 process_key(void) {
-  struct task_struct *thread = bpf_get_current_task_btf();
+  struct task_struct *thread = current_thread();
   __u64 mark = thread->group_leader->start_time ^ thread->self_exec_id << 24;
-  return (bpf_get_current_pid_tgid() & 0xffffffff00000000ULL) | (__u32)(mark ^ mark >> 32);
+  return (current_ids() & 0xffffffff00000000ULL) | (__u32)(mark ^ mark >> 32);
 }
 
 // Where what is remembered of a task lies.
@@ -14,20 +14,48 @@ static __always_inline struct recent_key task_place(const struct task_key *key) 
   return recent_key(key->process, 0, key->task);
 }
 
+static __always_inline struct target *target_place(__u32 tgid) {
+  __u32 place = tgid & (TARGET_PLACES - 1);
+  return bpf_map_lookup_elem(&targets, &place);
+}
+
+static __always_inline struct target *find_target(__u32 tgid) {
+  struct target *target = target_place(tgid);
+  if (!target || target->tgid == tgid) return target;
+  return target->flags & TARGET_CROWDED ? bpf_map_lookup_elem(&crowded_targets, &tgid) : 0;
+}
+
 static __always_inline struct target *current_target(__u64 *process) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32, mark = tgid & (TARGET_MARKS - 1);
-  __u8 *maybe = bpf_map_lookup_elem(&maybe_targets, &mark);
-  if (!maybe || !*maybe) return 0;
-  struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+  struct target *target = find_target(current_thread()->tgid);
   if (target) *process = process_key();
   return target;
 }
 
-static __always_inline void trace_process(__u32 tgid, const struct target *target) {
-  __u32 mark = tgid & (TARGET_MARKS - 1);
-  __u8 yes = 1;
-  bpf_map_update_elem(&maybe_targets, &mark, &yes, BPF_ANY);
-  if (bpf_map_update_elem(&targets, &tgid, target, BPF_ANY)) count(COUNTER_MAP_FULL);
+// User space does the same: src/agent/target-map.ts. The place is held by `place->tgid`, if by any.
+static __always_inline void trace_process(__u32 tgid, struct target *target) {
+  struct target *place = target_place(tgid);
+  if (!place) return;
+  target->tgid = tgid;
+  if (place->tgid && place->tgid != tgid) {
+    __sync_fetch_and_or(&place->flags, TARGET_CROWDED);
+    if (bpf_map_update_elem(&crowded_targets, &tgid, target, BPF_ANY)) count(COUNTER_MAP_FULL);
+    return;
+  }
+  __u32 crowded = place->flags & TARGET_CROWDED;
+  if (crowded) bpf_map_delete_elem(&crowded_targets, &tgid);
+  place->tgid = 0; // nobody finds a part of it
+  __asm__ volatile("" ::: "memory");
+  target->flags |= crowded;
+  __builtin_memcpy(place, target, __builtin_offsetof(struct target, tgid));
+  __asm__ volatile("" ::: "memory");
+  place->tgid = tgid;
+}
+
+static __always_inline void untrace_process(__u32 tgid) {
+  struct target *place = target_place(tgid);
+  if (!place) return;
+  if (place->tgid == tgid) place->tgid = 0;
+  else if (place->flags & TARGET_CROWDED) bpf_map_delete_elem(&crowded_targets, &tgid);
 }
 
 // Members of the library that this probe is in: the lowest 16 bits of its cookie say which.
@@ -37,7 +65,7 @@ static __always_inline struct binary_layout *layout_at(__u64 cookie) {
 }
 
 static __always_inline struct binary_layout *layout_of(struct pt_regs *ctx) {
-  return layout_at(bpf_get_attach_cookie(ctx));
+  return layout_at(attach_cookie(ctx));
 }
 
 // What the task slot shows is no task, or not this one.
@@ -45,15 +73,14 @@ int distrust_slot(struct target *target, __u32 doubt, __u64 value);
 
 // The current process's.
 static __always_inline void distrust_current(__u32 slot_site, __u32 doubt, __u64 value) {
-  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
-  struct target *target = bpf_map_lookup_elem(&targets, &tgid);
+  struct target *target = find_target(current_thread()->tgid);
   if (target && target->slot_site == slot_site) distrust_slot(target, doubt, value);
 }
 
 // Tokio's id of the task this thread polls, 0 when there is none or the slot is not known.
 static __always_inline __u64 current_task_id(struct target *target) {
   if (!(target->flags & TARGET_TASK_SLOT)) return 0;
-  struct task_struct *thread = bpf_get_current_task_btf();
+  struct task_struct *thread = current_thread();
   __u64 base = thread->thread.fsbase, words[2] = {1}; // tag and id
   __u64 tag = base + (__s64)target->task_tag_offset, id = base + (__s64)target->task_id_offset;
   if (!(target->flags & TARGET_TASK_TAG)) {
@@ -123,7 +150,7 @@ __noinline int check_task(struct target *target, __u64 before, __u64 now) {
 }
 
 static __always_inline void fill_header(struct event_header *h, __u16 kind, __u64 now) {
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  __u64 pid_tgid = current_ids();
   h->time_ns = now;
   h->tgid = pid_tgid >> 32;
   h->tid = (__u32)pid_tgid;

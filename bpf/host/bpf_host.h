@@ -43,7 +43,6 @@ static int host_preempt_depth;
 static __u64 bpf_ktime_get_ns(void) { return host_clock += CLOCK_STEP_NS; }
 static struct task_struct *bpf_get_current_task_btf(void) { return host_task; }
 static long bpf_task_pt_regs(struct task_struct *task) { return task == host_task ? (long)&host_regs : 0; }
-static __u64 bpf_get_current_pid_tgid(void) { return (__u64)host_task->tgid << 32 | (__u32)host_task->pid; }
 static __u32 bpf_get_smp_processor_id(void) { return 0; }
 #define bpf_get_attach_cookie(context) ((void)(context), host_cookie)
 

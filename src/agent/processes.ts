@@ -3,7 +3,7 @@ import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Loss } from '../cli/status.ts';
 import type { CheckEvent } from '../events/events.ts';
-import { TARGET_MARKS, target } from '../events/layout.ts';
+import { target } from '../events/layout.ts';
 import type { Plan } from '../plan/plan.ts';
 import { TASK_SLOT, withoutSite } from '../plan/without-site.ts';
 import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
@@ -26,6 +26,7 @@ import {
 import type { CheckedSite, Program, Programs } from './programs.ts';
 import { evidenceOf, judge, linksCalls, placeOf, placeOfSlot } from './self-check.ts';
 import { streamScopes } from './stream-scopes.ts';
+import { TargetMap } from './target-map.ts';
 import type { Tracing } from './tracing.ts';
 
 /** After its end a process's last events are still on their way. */
@@ -51,6 +52,7 @@ export interface ProcessesOptions {
 /** Keeps the kernel's list of traced processes equal to the table's, and knows what their spans need. */
 export class Processes {
   readonly #options: ProcessesOptions;
+  readonly #targets: TargetMap;
   readonly #traced = new Map<number, Traced>();
   readonly #warned = new Set<string>();
   #closed = false;
@@ -61,6 +63,7 @@ export class Processes {
 
   constructor(options: ProcessesOptions) {
     this.#options = options;
+    this.#targets = new TargetMap(options.tracing.kernel);
   }
 
   get count(): number {
@@ -94,7 +97,7 @@ export class Processes {
     const { kernel } = this.#options.tracing;
     for (const [pid, { keys }] of this.#traced) {
       for (const key of keys) kernel.map('files').delete(key);
-      for (const map of PER_PROCESS) kernel.map(map).delete(encodeU32(pid));
+      this.#untrace(pid);
     }
   }
 
@@ -151,7 +154,7 @@ export class Processes {
     for (const [pid, { program, of }] of this.#traced) {
       const call = program.plan.probes.find(({ hook }) => hook === 'hyper.client.call');
       if (!call || this.#linked.has(program) || this.#options.table.targets.get(pid) !== of) continue;
-      const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
+      const value = this.#targets.get(pid);
       const links = value && decodeLinks(value);
       const linked = links && linksCalls(links);
       if (linked) this.#linked.add(program);
@@ -261,7 +264,7 @@ export class Processes {
       ...streamScopes(program),
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
-    this.#setTarget(process.pid, program);
+    this.#targets.set(process.pid, program.target);
     this.#inject(process);
     log.info(`tracing ${process.executable.name} (pid ${process.pid})`);
   }
@@ -293,7 +296,7 @@ export class Processes {
   }
 
   #useBy(pid: number): Readonly<Record<Parkable, Use>> {
-    const value = this.#options.tracing.kernel.map('targets').lookup(encodeU32(pid));
+    const value = this.#targets.get(pid);
     return value ? decodeUse(value) : NO_USE;
   }
 
@@ -304,20 +307,13 @@ export class Processes {
       if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
       if (this.#useBy(pid).tasks.needing > 0) programs.keep(program, 'tasks'); // which is counted anew from here on
       for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
-      this.#setTarget(pid, program);
+      this.#targets.set(pid, program.target);
     }
   }
 
-  /** A mark in `maybe_targets` stays: the kernel side may have set it for another process as well. */
-  #setTarget(pid: number, { target }: Program): void {
-    const { kernel } = this.#options.tracing;
-    kernel.map('maybe_targets').update(encodeU32(pid % TARGET_MARKS), Uint8Array.of(1));
-    kernel.map('targets').update(encodeU32(pid), target);
-  }
-
   #untrace(pid: number): void {
-    const { kernel } = this.#options.tracing;
-    for (const map of PER_PROCESS) kernel.map(map).delete(encodeU32(pid));
+    this.#targets.delete(pid);
+    this.#options.tracing.kernel.map('blockers').delete(encodeU32(pid));
   }
 
   /** A program that can't be traced is reported once a file. */
@@ -336,9 +332,6 @@ function lossText(before: Plan, after: Plan): string {
   const lost = before.sources.filter(({ source }, index) => source !== after.sources[index]?.source);
   return lost.length > 0 ? `; from now on ${lost.map(({ datum }) => `${datum}: none`).join(', ')}` : '';
 }
-
-/** Maps of the kernel side whose keys are numbers of processes. */
-const PER_PROCESS = ['targets', 'blockers'];
 
 const NO_USE = decodeUse(new Uint8Array(target.size));
 

@@ -6,7 +6,7 @@ export const CAPTURE_SIZE = 4096;
 export const CALL_AUTHORITY = 256;
 export const CALL_PATH = 1024;
 export const CHECK_BYTES = 32;
-export const TARGET_MARKS = 16384;
+export const TARGET_PLACES = 16384;
 export const CHECK_SITES = 8192;
 export const CHECK_CALLS = 8;
 export const CHECK_PROVEN = 256;
@@ -184,6 +184,7 @@ export const TARGET_FLAG = {
   INJECT: 65536,
   INJECT_TLS: 131072,
   WATCH_CALLS: 262144,
+  CROWDED: 1073741824,
 } as const;
 
 /** enum sampler */
@@ -342,7 +343,7 @@ export const eventCheck = {
 
 /** struct target */
 export const target = {
-  size: 60,
+  size: 64,
   flags: 0, // __u32
   taskTagOffset: 4, // __s32
   taskIdOffset: 8, // __s32
@@ -358,6 +359,7 @@ export const target = {
   calls: 48, // __u32
   links: 52, // __u32
   unlinked: 56, // __u32
+  tgid: 60, // __u32
 } as const;
 
 /** struct site_check */
