@@ -89,19 +89,16 @@ static __always_inline __u8 scheme_of(const __u8 *request, __u16 offset) {
   return tag == 1 ? (protocol == 0 ? SCHEME_HTTP : SCHEME_HTTPS) : SCHEME_OTHER;
 }
 
-// Authority, path and query behind the record.
-static __always_inline __u32 read_url(struct scratch *s, __u64 authority, __u64 authority_size, __u64 path,
-                                      __u64 path_size) {
+// The authority, behind path and query in the record's data; gives the size of both.
+static __always_inline __u32 read_authority(struct scratch *s, __u64 pointer, __u64 size) {
   struct event_call *e = &s->call;
-  __u32 a = authority_size > CALL_AUTHORITY ? CALL_AUTHORITY : authority_size;
-  __u32 p = path_size > CALL_PATH ? CALL_PATH : path_size;
-  e->full_authority_size = authority_size > 0xffff ? 0xffff : authority_size;
-  e->full_path_size = path_size > 0xffff ? 0xffff : path_size;
-  if (bpf_probe_read_user(s->data, a, (void *)authority)) a = 0;
-  if (bpf_probe_read_user(s->data + a, p, (void *)path)) p = 0;
-  e->authority_size = a;
-  e->path_size = p;
-  return a + p;
+  __u32 path = s->fields, have = size > CALL_AUTHORITY ? CALL_AUTHORITY : size;
+  if (path > CALL_PATH) path = CALL_PATH;
+  if (size && bpf_probe_read_user(s->data + path, have, (void *)pointer)) have = 0;
+  e->path_size = path;
+  e->authority_size = have;
+  e->full_authority_size = size > 0xffff ? 0xffff : size;
+  return path + have;
 }
 
 // Under which pointer the connection will find the call: the HeaderMap's entries when one more header, Host,
@@ -204,22 +201,25 @@ static __always_inline void full_channel_call(struct scratch *s, struct target *
   if (bpf_map_update_elem(&calls, &key, &c, BPF_ANY)) count(COUNTER_MAP_FULL);
 }
 
-// What http::Request never has; 0: nothing. A path is only there in a call, and it may be in memory that was never
-// touched.
+// What http::Request never has; 0: nothing. Path and query are read to the record's data, `fields` bytes. Only the first of
+// them must be there: they may be in memory that was never touched.
 __noinline int doubt_request(struct scratch *s, struct binary_layout *l) {
   if (!s || !l) return 0;
   const __u8 *r = s->data + WINDOW;
   __u64 path = member(r, l->request_path), size = member(r, l->request_path + 8);
   __u64 length = member(r, l->request_entries_length), capacity = member(r, l->request_entries_capacity);
-  __u8 first = '/';
+  __u32 have = size > CALL_PATH ? CALL_PATH : size;
+  s->fields = 0;
   if (byte_member(r, l->request_method) > LAST_METHOD) return DOUBT_METHOD;
   if (byte_member(r, l->request_scheme) > 2) return DOUBT_TEXT;
   if (!is_text(path, size) || !is_text(member(r, l->request_authority), member(r, l->request_authority + 8)))
     return DOUBT_POINTER;
   if (length > capacity || capacity > LARGEST_MAP || !is_entries(member(r, l->request_entries), length))
     return DOUBT_POINTER;
-  if (size && bpf_probe_read_user(&first, 1, (void *)path)) return DOUBT_MEMORY;
-  return begins_path(first) ? 0 : DOUBT_TEXT;
+  if (!size) return 0;
+  if (!bpf_probe_read_user(s->data, have, (void *)path)) s->fields = have;
+  else if (bpf_probe_read_user(s->data, 1, (void *)path)) return DOUBT_MEMORY;
+  return begins_path(s->data[0]) ? 0 : DOUBT_TEXT;
 }
 
 // `channel`: to a gRPC channel, which adds scheme and authority in another task.
@@ -281,8 +281,9 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
     e->trace_flags = c.trace_flags;
     e->method = byte_member(r, l->request_method);
     e->scheme = c.scheme;
-    __u64 size = read_url(s, member(r, l->request_authority), channel ? 0 : member(r, l->request_authority + 8), path,
-                          member(r, l->request_path + 8));
+    e->full_path_size = member(r, l->request_path + 8);
+    __u64 size =
+        read_authority(s, member(r, l->request_authority), channel ? 0 : member(r, l->request_authority + 8));
     if (size > CALL_AUTHORITY + CALL_PATH) size = CALL_AUTHORITY + CALL_PATH;
     submit(e, sizeof *e + size);
   }
@@ -405,8 +406,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   if (written) key.pointer = ctx->di;
   int unread = (!written &&
                 read_pair(ctx->si, l->client_encode_head, l->client_encode_req_method, &head, &key.pointer)) ||
-               bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries)) ||
-               bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path));
+               bpf_probe_read_user(&entries, 8, (void *)(head + l->client_head_entries));
   if (unread || !points(c, key.pointer) || !is_entries(entries, 0)) {
     __u64 value = unread ? head : is_entries(entries, 0) ? key.pointer : entries;
     distrust(site, unread ? DOUBT_MEMORY : DOUBT_POINTER, value, ctx->si);
@@ -418,7 +418,10 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     return;
   }
   struct client_call *call = find_call(process, entries);
-  if (!call || call->pending == PENDING_DONE) call = find_call(process, path);
+  if (!call || call->pending == PENDING_DONE) {
+    if (bpf_probe_read_user(&path, 8, (void *)(head + l->client_head_path))) path = 0;
+    call = find_call(process, path);
+  }
   if (!call || call->pending == PENDING_DONE) {
     not_followed(target, &key);
     leave_pending(process, task, &copy, PENDING_UNKNOWN);
@@ -432,7 +435,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     not_followed(target, &key);
     leave_pending(process, task, &copy, PENDING_SHARED);
     call->output = bpf_ktime_get_ns();
-    unshare_call(call, process, path);
+    unshare_call(call, process, copy.path);
     return;
   }
   call->pending = PENDING_DONE;
@@ -456,7 +459,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
 
 static __always_inline void put_thread_addresses(struct event_client_response *e, __u64 task) {
   struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
-  if (thread && thread->connection && thread->task == task) put_client_addresses(e, &thread->addresses);
+  if (thread && thread->read.connection && thread->read.task == task) put_client_addresses(e, &thread->read.addresses);
 }
 
 static __always_inline void library_client_response(struct client_connection *l, struct feed *f, __u64 process) {

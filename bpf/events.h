@@ -145,7 +145,7 @@ _Static_assert(sizeof(struct event_response) == 312, "ABI");
 #define CALL_AUTHORITY 256
 #define CALL_PATH 1024
 
-// header.connection = number of the call; time_ns = when it was handed over. Data: authority, then path and
+// header.connection = number of the call; time_ns = when it was handed over. Data: path and query, then the authority;
 // query, as the caller wrote them; cut at CALL_AUTHORITY and CALL_PATH.
 struct event_call {
   struct event_header header;

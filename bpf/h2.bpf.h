@@ -378,14 +378,15 @@ static __always_inline void put_peer(struct event_stream *e, __u64 task) {
   struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, 0);
   if (!t) return;
   t->accepts.known = 0; // whatever this task makes from here on is not for the last stream it has accepted
-  if (!t->connection || t->task != task) return;
-  e->socket = t->connection;
-  if (t->tls) e->header.flags |= FLAG_TLS;
-  e->family = t->addresses.family;
-  e->local_port = t->addresses.local_port;
-  e->peer_port = t->addresses.peer_port;
-  __builtin_memcpy(e->local_address, t->addresses.local, 16);
-  __builtin_memcpy(e->peer_address, t->addresses.peer, 16);
+  const struct last_read *r = &t->read;
+  if (!r->connection || r->task != task) return;
+  e->socket = r->connection;
+  if (r->tls) e->header.flags |= FLAG_TLS;
+  e->family = r->addresses.family;
+  e->local_port = r->addresses.local_port;
+  e->peer_port = r->addresses.peer_port;
+  __builtin_memcpy(e->local_address, r->addresses.local, 16);
+  __builtin_memcpy(e->peer_address, r->addresses.peer, 16);
 }
 
 // ---- what a server receives, and a client ----

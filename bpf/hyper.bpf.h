@@ -1,34 +1,56 @@
 // Library tier for hyper 0.14 and 1.x: above TLS, keyed by the connection's `&mut req_method`.
 #pragma once
 
-// The thread's last read was this connection's when the same task has made it: a parser whose buffer was
-// empty before has its bytes from there. Without a task id the thread alone decides.
+static const struct library_connection NEW_LIBRARY_CONNECTION = {};
+
+// The connection under a parser's: what its task has read last. A parser whose buffer was empty before has its bytes from
+// there. Without a task id the thread alone decides.
+static __always_inline const struct last_read *read_below(const struct thread *thread, const struct library_key *key,
+                                                          __u64 task) {
+  if (thread && thread->read.connection && thread->read.task == task) return &thread->read;
+  struct task_key own = {.task = task, .process = key->process};
+  struct recent_key place = task_place(&own);
+  struct last_read *read = task ? reads_find(&place) : 0;
+  if (!read || read->task != task) return 0;
+  struct library_key *above = bpf_map_lookup_elem(&library_sockets, &read->connection);
+  return above && above->pointer != key->pointer ? 0 : read;
+}
+
+// `again`: nothing was known of it at an earlier request, which was not a plaintext socket's.
+static __always_inline void find_socket(struct library_connection *l, const struct thread *thread,
+                                        const struct library_key *key, __u64 task, int again) {
+  const struct last_read *read = read_below(thread, key, task);
+  if (!read || (again && !read->tls)) return;
+  l->tls = read->tls;
+  l->closed = read->closed;
+  l->by_socket = read->by_socket;
+  l->addresses = read->addresses;
+  l->socket = read->connection;
+  bpf_map_update_elem(&library_sockets, &l->socket, key, BPF_ANY);
+  // In this order, and the other way round where sockets close: one of the two sees the other, and what it needs of it.
+  if (bpf_map_lookup_elem(&closed_sockets, &l->socket)) l->closed = 1;
+}
+
 static __always_inline struct library_connection *library_connection_of(const struct library_key *key, __u64 task,
                                                                         struct target *target) {
   struct library_connection *l = bpf_map_lookup_elem(&library_connections, key);
   // A connection stays in its task: another one has the address now, and the end of the last was not seen.
-  if (l && l->task == task) return l;
+  if (l && l->task == task && l->socket) return l;
   struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
-  if (l && l->task && task && l->socket && thread && thread->connection == l->socket)
-    distrust_slot(target, DOUBT_TASK_MOVED, task);
-  struct library_connection fresh = {.task = task};
-  fresh.id = new_connection_id();
-  if (thread && thread->connection && thread->task == task) {
-    fresh.socket = thread->connection;
-    fresh.tls = thread->tls;
-    fresh.closed = thread->closed;
-    fresh.by_socket = thread->by_socket;
-    fresh.addresses = thread->addresses;
+  int again = l && l->task == task;
+  if (!again) {
+    if (l && l->task && task && l->socket && thread && thread->read.connection == l->socket)
+      distrust_slot(target, DOUBT_TASK_MOVED, task);
+    if (bpf_map_update_elem(&library_connections, key, &NEW_LIBRARY_CONNECTION, BPF_ANY)) {
+      count(COUNTER_MAP_FULL);
+      return 0;
+    }
+    l = bpf_map_lookup_elem(&library_connections, key);
+    if (!l) return 0;
+    l->id = new_connection_id();
+    l->task = task;
   }
-  if (bpf_map_update_elem(&library_connections, key, &fresh, BPF_ANY)) {
-    count(COUNTER_MAP_FULL);
-    return 0;
-  }
-  l = bpf_map_lookup_elem(&library_connections, key);
-  if (!l || !fresh.socket) return l;
-  bpf_map_update_elem(&library_sockets, &fresh.socket, key, BPF_ANY);
-  // In this order, and the other way round where sockets close: one of the two sees the other, and what it needs of it.
-  if (bpf_map_lookup_elem(&closed_sockets, &fresh.socket)) l->closed = 1;
+  find_socket(l, thread, key, task, again);
   return l;
 }
 

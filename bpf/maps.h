@@ -103,7 +103,7 @@ struct connection {
   __u8 closed;
   __u8 connect; // the last request is CONNECT; 2: bytes came behind it
   __u8 looks;   // how often a connection of another kind was looked at again
-  __u32 unused;
+  __u32 early;  // reads of a server's under TLS that were remembered by their task
   struct outgoing out;
 };
 
@@ -140,10 +140,8 @@ struct context {
   __u8 unused[4];
 };
 
-// What the thread has read last from a socket: the connection under a library's parser.
-struct thread {
-  struct context context; // of the request it handles, when it reads from blocking sockets
-  __u64 context_connection;
+// What was read last from a socket: the connection under a library's parser.
+struct last_read {
   __u64 connection;
   __u64 task;
   struct addresses addresses;
@@ -151,6 +149,12 @@ struct thread {
   __u8 by_socket; // the socket tier reports this connection
   __u8 closed;    // reset by the peer, with bytes left to read
   __u8 unused[5];
+};
+
+struct thread {
+  struct context context; // of the request it handles, when it reads from blocking sockets
+  __u64 context_connection;
+  struct last_read read;
   struct context accepts; // HTTP/2: of the stream that this task has accepted last, for the task made next
   __u64 accepting;        // the task
   __u64 accepted;         // number of the stream, see stream_number
@@ -222,7 +226,7 @@ struct library_connection {
   __u8 sampled;
   __u8 tls;
   __u8 by_socket; // the socket tier reports this connection
-  __u8 closed;    // as in struct thread
+  __u8 closed;    // as in struct last_read
   __u8 unused[3];
 };
 
@@ -342,6 +346,8 @@ MAP(library_connections, BPF_MAP_TYPE_HASH, 65536, struct library_key, struct li
 MAP(library_sockets, BPF_MAP_TYPE_HASH, 65536, __u64, struct library_key);
 // Sockets that closed a moment ago, by number: a request may still be on its way from read to parser.
 MAP(closed_sockets, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, __u8);
+// By task_place: what a task has read last, of a connection that has just begun.
+RECENT(reads, 1024, struct last_read);
 // Contexts that tasks were born with, by task_place. There is no hook on a task's end: the oldest are forgotten.
 RECENT(born, 16384, struct context);
 // By a pointer that moves with the request: its HeaderMap's entries, or its URI's path.

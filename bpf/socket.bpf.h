@@ -203,19 +203,31 @@ static __always_inline struct connection *connection_of(struct sock *sk, __u64 p
   return c;
 }
 
+// The first request may come with the client's last message of the handshake. Its task is woken for it, perhaps in another
+// thread.
+#define EARLY_READS 16
+
 static __always_inline void remember_for_library(struct connection *c, struct sock *sk, __u64 task, int by_socket) {
   struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     count(COUNTER_MAP_FULL);
     return;
   }
-  t->task = task;
-  t->closed = is_closed(sk);
-  if (t->connection == c->id && t->by_socket == by_socket) return;
-  t->connection = c->id;
-  t->tls = c->role == ROLE_TLS;
-  t->by_socket = by_socket;
-  read_addresses(sk, &t->addresses);
+  struct last_read *r = &t->read;
+  r->task = task;
+  r->closed = is_closed(sk);
+  if (r->connection != c->id || r->by_socket != by_socket) {
+    r->connection = c->id;
+    r->tls = c->role == ROLE_TLS;
+    r->by_socket = by_socket;
+    read_addresses(sk, &r->addresses);
+  }
+  if (task && c->role == ROLE_TLS && c->early < EARLY_READS) {
+    struct task_key key = {.task = task, .process = c->process};
+    struct recent_key place = task_place(&key);
+    c->early++;
+    reads_put(&place, r);
+  }
 }
 
 // Says what a connection is by the first bytes read from it.

@@ -72,8 +72,8 @@ export interface CallEndEvent extends EventHeader {
 export function readCall(view: DataView, bytes: Buffer, at: number): CallEvent {
   const authoritySize = view.getUint16(at + C.authoritySize, true);
   const pathSize = view.getUint16(at + C.pathSize, true);
-  const authority = at + C.size;
-  const path = authority + authoritySize;
+  const path = at + C.size;
+  const authority = path + pathSize;
   return {
     timeNs: u64(view, at + H.timeNs),
     connection: u64(view, at + H.connection),
@@ -93,8 +93,8 @@ export function readCall(view: DataView, bytes: Buffer, at: number): CallEvent {
     method: view.getUint8(at + C.method),
     scheme: view.getUint8(at + C.scheme),
     orphan: view.getUint8(at + C.orphan),
-    authority: bytes.toString('latin1', authority, path),
-    path: bytes.toString('latin1', path, path + pathSize),
+    authority: bytes.toString('latin1', authority, authority + authoritySize),
+    path: bytes.toString('latin1', path, authority),
     cut:
       view.getUint16(at + C.fullAuthoritySize, true) > CALL_AUTHORITY ||
       view.getUint16(at + C.fullPathSize, true) > CALL_PATH,

@@ -176,7 +176,7 @@ function call(authority: string, path: string): Buffer {
   bytes.writeUInt16LE(path.length, C.pathSize);
   bytes.writeUInt16LE(authority.length, C.fullAuthoritySize);
   bytes.writeUInt16LE(path.length, C.fullPathSize);
-  bytes.write(authority + path, C.size, 'latin1');
+  bytes.write(path + authority, C.size, 'latin1');
   return bytes;
 }
 

@@ -105,6 +105,36 @@ test('plaintext that the socket tier reports is reported once', () => {
   ]);
 });
 
+test('the socket of a task that goes on in another thread, with a request that came with the handshake', () => {
+  const elsewhere = thread(2, 7);
+  const result = run(BOTH, recv(CLIENT_HELLO), recv('\x17\x03\x03\0\x20'), elsewhere, parse(GET), 'state 1 7');
+  assert.deepEqual(summary(result), ['#2 > 0 GET / HTTP/1.1', 'closed 0']);
+  const [first] = result.records;
+  assert(first?.kind === 'request');
+  assert.deepEqual([first.event.socket, first.event.peerPort, first.event.tls], [1, 40_001, true]);
+});
+
+test('… which was reset before the request was read', () => {
+  const result = run(BOTH, recv(CLIENT_HELLO), 'state 1 7', thread(2, 7), parse(GET));
+  assert.deepEqual(summary(result), ['#2 > 0 GET / HTTP/1.1', 'closed 1']);
+});
+
+test('… is not that of a second connection of the task', () => {
+  const result = run(BOTH, recv(CLIENT_HELLO), parse(GET), thread(2, 7), parse(GET, OTHER), 'state 1 7');
+  assert.deepEqual(summary(result), ['#2 > 0 GET / HTTP/1.1', '#3 > 0 GET / HTTP/1.1', 'closed 0']);
+  const [, second] = result.records;
+  assert(second?.kind === 'request');
+  assert.deepEqual([second.event.socket, second.event.tls], [0, false]);
+});
+
+test('a socket that was not known at the first request is at a later one', () => {
+  const first = [thread(1, 8), recv(CLIENT_HELLO), thread(1, 7), parse(GET), encode(200)];
+  const result = run(BOTH, ...first, recv('\x17\x03\x03\0\x20', { socket: 2 }), parse(GET));
+  const [one, , two] = result.records;
+  assert(one?.kind === 'request' && two?.kind === 'request');
+  assert.deepEqual([one.event.socket, two.event.socket, two.event.tls], [0, 3, true]); // 2 is the connection above
+});
+
 test("another task's socket is not taken for the connection's", () => {
   const result = run(BOTH, recv(CLIENT_HELLO), thread(1, 8), parse(GET), encode(200));
   const [first] = result.records;
