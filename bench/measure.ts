@@ -5,6 +5,7 @@ import type { Places } from './places.ts';
 import { cpuMicroseconds } from './proc.ts';
 import type { Server } from './server.ts';
 import type { Edges, Sink } from './sink.ts';
+import { Yardstick } from './yardstick.ts';
 
 /** One load on one server. */
 export interface Sample {
@@ -40,16 +41,22 @@ const QUIET_MS = 700;
 /** Once a second the agent detaches what nothing has needed so far: that a program does so at its start is not measured. */
 const PARKING_MS = 1_200;
 
-/** `flags` and `env`: those of an agent that runs meanwhile. */
+/** What runs meanwhile: an agent with these flags, or bare hooks in place of these of its programs. */
+export interface Companion {
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly bare?: readonly string[];
+}
+
 export async function measure(
   setting: Setting,
   server: Server,
-  flags?: readonly string[],
-  env?: Readonly<Record<string, string>>,
+  { flags, env, bare }: Companion = {},
 ): Promise<Sample> {
   const { places, sink, load } = setting;
   const spansEach = server.downstream ? 2 : 1;
   using agent = flags && (await Agent.start(places, flags, env));
+  using yardstick = bare && (await Yardstick.start(places, server.pid, bare));
   const restMb = agent?.memory.residentMb ?? 0;
   const spansBefore = await sink.spans();
   using generator = startLoad(places, server, load);
@@ -64,6 +71,7 @@ export async function measure(
   const agentUs = (agent?.cpuMicroseconds ?? 0) - own;
   await generator.end();
   const report = await agent?.stop();
+  await yardstick?.stop();
   const edges = server.downstream && (await edgesOf(sink, server, agent));
   const spansPerRequest = ((await sink.spans()) - spansBefore) / (load.requests + load.warmUp);
   return {

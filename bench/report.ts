@@ -25,12 +25,15 @@ interface Comparison {
 
 const COMPARISONS: readonly Comparison[] = [
   { name: 'axumAgain', with: 'axum', bar: undefined },
+  { name: 'hyperBare', with: 'hyper', bar: undefined },
   { name: 'hyperAgent', with: 'hyper', bar: '1.5' },
   { name: 'hyperTlsAgent', with: 'hyperTls', bar: '1.5' },
+  { name: 'axumBare', with: 'axum', bar: undefined },
   { name: 'axumAgent', with: 'axum', bar: '2.5' },
   { name: 'axumTenth', with: 'axum', bar: undefined },
   { name: 'axumNone', with: 'axum', bar: undefined },
   { name: 'axumOther', with: 'axum', bar: '0.15' },
+  { name: 'tlsBare', with: 'tls', bar: undefined },
   { name: 'tlsAgent', with: 'tls', bar: '3.5' },
   { name: 'byHand', with: 'axum', bar: undefined },
   { name: 'tower', with: 'axum', bar: undefined },
@@ -38,6 +41,7 @@ const COMPARISONS: readonly Comparison[] = [
 ];
 const CALLS: readonly Comparison[] = [
   { name: 'callAgain', with: 'call', bar: undefined },
+  { name: 'callBare', with: 'call', bar: undefined },
   { name: 'callAgent', with: 'call', bar: '9' },
   { name: 'callAgentAlone', with: 'call', bar: '6' },
   { name: 'callByHand', with: 'call', bar: undefined },
@@ -46,9 +50,11 @@ const CALLS: readonly Comparison[] = [
 /** Of either side; the other one is neither traced nor in the figures. */
 const RPC: readonly Comparison[] = [
   { name: 'rpcAgain', with: 'rpc', bar: undefined },
+  { name: 'rpcBare', with: 'rpc', bar: undefined },
   { name: 'rpcAgent', with: 'rpc', bar: '5' },
   { name: 'rpcByHand', with: 'rpc', bar: undefined },
   { name: 'rpcCallAgain', with: 'rpcCall', bar: undefined },
+  { name: 'rpcCallBare', with: 'rpcCall', bar: undefined },
   { name: 'rpcCallAgent', with: 'rpcCall', bar: '10' },
   { name: 'rpcCallAgentAlone', with: 'rpcCall', bar: '7' },
   { name: 'rpcCallByHand', with: 'rpcCall', bar: undefined },
@@ -71,6 +77,8 @@ export function reportText(results: Results): string {
     edgesTable(results.rounds),
     heading('gRPC, one unary call a request'),
     targetTable(results.rounds, RPC),
+    heading('In units of bare hooks'),
+    yardstickTable(results.rounds),
     heading('Agent'),
     agentTable(results.rounds),
     feedText(results.feeds),
@@ -127,6 +135,47 @@ function targetTable(rounds: readonly Round[], comparisons: readonly Comparison[
     'bar',
     'requests/s, ratio',
     'spans exported, %',
+  ];
+  return table(columns, rows);
+}
+
+/**
+ * With bare hooks, and with an agent; the bar; and what bare hooks cost where it was set (DESIGN.md §2: prototypes of the
+ * socket tier, with axum's route, of the library tier), as far as that was measured.
+ */
+const YARDSTICKS: readonly (readonly [
+  bare: VariantName,
+  agent: VariantName,
+  base: VariantName,
+  bar: number,
+  there?: number,
+])[] = [
+  ['hyperBare', 'hyperAgent', 'hyper', 1.5, 0.85],
+  ['axumBare', 'axumAgent', 'axum', 2.5, 1.9],
+  ['tlsBare', 'tlsAgent', 'tls', 3.5, 2.4],
+  ['callBare', 'callAgentAlone', 'call', 6],
+  ['rpcBare', 'rpcAgent', 'rpc', 5],
+  ['rpcCallBare', 'rpcCallAgentAlone', 'rpcCall', 7],
+];
+
+function yardstickTable(rounds: readonly Round[]): string {
+  const rows = YARDSTICKS.map(([bare, agent, base, bar, there]): Row => {
+    const own = spread(addedCpu(rounds, { name: bare, with: base })).median;
+    const ours = spread(addedCpu(rounds, { name: agent, with: base })).median;
+    const scaled = there === undefined ? '' : ((bar * own) / there).toFixed(2);
+    return [
+      ...[VARIANTS[agent], own.toFixed(2), ours.toFixed(2), (ours / own).toFixed(2)],
+      ...[there === undefined ? '' : (bar / there).toFixed(2), `${bar}`, scaled],
+    ];
+  });
+  const columns = [
+    'target',
+    'bare hooks, µs',
+    'agent, µs',
+    'ratio',
+    'ratio of the bar',
+    'bar',
+    'bar on this machine',
   ];
   return table(columns, rows);
 }

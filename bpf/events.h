@@ -413,9 +413,9 @@ struct binary_layout {
   __u16 vec_pointer;
   __u16 vec_length;
   __u16 vec_capacity;
-  __u64 standard_headers[2]; // by number: which are wanted
+  __u64 standard_headers[4]; // by number: which are wanted of what is received, and of what is sent
 };
-_Static_assert(sizeof(struct binary_layout) == 112, "ABI");
+_Static_assert(sizeof(struct binary_layout) == 128, "ABI");
 
 // An attach cookie: the layout's number and the site's of 16 bits each (0: a site that is not judged), an offset of 16
 // bits, a register by its number in x86 encodings.

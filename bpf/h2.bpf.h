@@ -241,7 +241,7 @@ static long copy_field(__u32 index, struct field_copy *f) {
   if (s->looks && !look_at_entry(s, f->l, raw)) return 0;
   if (!raw_word(s, raw, l->entry_name_custom)) {
     __u8 tag = s->data[raw + (l->entry_name_tag & (ENTRY_BYTES - 1))];
-    if (tag < 128 && l->standard_headers[tag >> 6 & 1] >> (tag & 63) & 1)
+    if (tag < 128 && l->standard_headers[((s->pseudo == SENT) << 1 | tag >> 6) & 3] >> (tag & 63) & 1)
       if (put_value(s, FIELD_STANDARD, tag, value, size) && size >= 16) notice_grpc(s, at);
     return 0;
   }

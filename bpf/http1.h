@@ -224,6 +224,7 @@ static __always_inline int request_head_step(struct feed *f) {
   if (result == HEAD_DONE) {
     finish_head(f);
     request_complete(f);
+    if (!f->s->left) return 1;
     begin_head(f, 0);
     return 0;
   }
@@ -359,6 +360,7 @@ static __always_inline int response_head_step(struct feed *f) {
   if (result == HEAD_DONE) {
     finish_head(f);
     response_complete(f);
+    if (!f->s->left) return 1;
     begin_head(f, 1);
     return 0;
   }

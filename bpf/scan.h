@@ -384,9 +384,8 @@ struct window {
   struct scratch *s;
 };
 
-// One step: up to the next line end, or 32 bytes further.
-static long scan_step(__u32 index, struct window *w) {
-  struct scratch *s = w->s;
+// Up to the next line end, or 32 bytes further. 1 when the scan is over.
+static __always_inline int scan_line(struct scratch *s) {
   __u32 at = s->scan.position;
   if (at >= s->scan.size) return 1;
   __u64 marks = newlines(load8(s->data, at));
@@ -400,6 +399,14 @@ static long scan_step(__u32 index, struct window *w) {
   at += first_byte(marks);
   if (at >= s->scan.size) return 1;
   return end_of_line(s, at);
+}
+
+#define LINES_A_STEP 4 // a call of the step costs more than a line
+
+static long scan_step(__u32 index, struct window *w) {
+  ROLLED for (int i = 0; i < LINES_A_STEP; i++)
+    if (scan_line(w->s)) return 1;
+  return 0;
 }
 
 // Scans what the window holds, from the line where the last scan of it stopped. Afterwards: end ≠ 0

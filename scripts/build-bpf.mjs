@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 
 process.chdir(dirname(import.meta.dirname));
 const TOOLCHAIN_FILE = 'bpf/toolchain.json';
-const DIRECTORIES = ['bpf', 'src/kernel/testdata'];
+const DIRECTORIES = ['bpf', 'bench', 'src/kernel/testdata'];
 const FLAGS = [
   ...['-O2', '-g', '-target', 'bpf', '-mcpu=v3', '-Wall', '-Werror', '-Wno-unused-function'],
   ...['-D__TARGET_ARCH_x86', '-Ibpf', '-fdebug-compilation-dir=.', `-ffile-prefix-map=${process.cwd()}=.`],

@@ -149,8 +149,9 @@ function writersAreCallers(plan: Plan): boolean {
   return !plan.libraries.some(({ name }) => name === 'hyper');
 }
 
-/** Standard headers that spans are made of. */
-const STANDARD_HEADERS = ['content-type', 'host', 'user-agent', 'te', 'forwarded', 'location'] as const;
+/** Standard headers that spans are made of: of requests and responses that are received, and of those that are sent. */
+const RECEIVED_HEADERS = ['content-type', 'host', 'user-agent', 'forwarded', 'location'] as const;
+const SENT_HEADERS = ['content-type', 'host'] as const;
 
 /**
  * `struct binary_layout`; zero for what the plan has no probes for. Custom headers are always sent, standard ones when
@@ -196,8 +197,9 @@ export function encodeLayout(plan: Plan, captured: readonly string[]): Buffer {
   }
   if (streamLayout) {
     for (const name of STREAM_MEMBERS) put(binaryLayout[name], streamLayout[name]);
-    for (const [half, bits] of headerBits([...STANDARD_HEADERS, ...captured]).entries())
-      value.writeBigUInt64LE(bits, binaryLayout.standardHeaders + 8 * half);
+    const bits = [RECEIVED_HEADERS, SENT_HEADERS].flatMap((names) => headerBits([...names, ...captured]));
+    for (const [index, word] of bits.entries())
+      value.writeBigUInt64LE(word, binaryLayout.standardHeaders + 8 * index);
   }
   return value;
 }

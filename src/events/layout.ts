@@ -385,7 +385,7 @@ export const fileKey = {
 
 /** struct binary_layout */
 export const binaryLayout = {
-  size: 112,
+  size: 128,
   parseContextReqMethod: 0, // __u16
   encodeHead: 2, // __u16
   encodeReqMethod: 4, // __u16
@@ -434,5 +434,5 @@ export const binaryLayout = {
   vecPointer: 90, // __u16
   vecLength: 92, // __u16
   vecCapacity: 94, // __u16
-  standardHeaders: 96, // __u64[2]
+  standardHeaders: 96, // __u64[4]
 } as const;

@@ -47,8 +47,10 @@ export function layoutCommand(
   for (const [name, value] of members) words[offsets[name as Member] / 2] = value;
   for (const header of headers) {
     const number = standardHeaderNumber(header) ?? assert.fail(`no standard header ${header}`);
-    const word = offsets.standardHeaders / 2 + (number >> 4);
-    words[word] = (words[word] ?? 0) | (1 << (number & 15));
+    for (const direction of [0, 8]) {
+      const word = offsets.standardHeaders / 2 + direction + (number >> 4);
+      words[word] = (words[word] ?? 0) | (1 << (number & 15));
+    }
   }
   return `layout ${index} ${words.join(' ')}`;
 }

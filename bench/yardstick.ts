@@ -1,0 +1,37 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Child } from './child.ts';
+import type { Places } from './places.ts';
+
+/** A process that attaches bare hooks to a target: what they cost is the least that any tracer does. */
+export class Yardstick implements Disposable {
+  readonly #child: Child;
+
+  private constructor(child: Child) {
+    this.#child = child;
+  }
+
+  /** `programs`: of the agent, whose places are taken. */
+  static async start(places: Places, pid: number, programs: readonly string[]): Promise<Yardstick> {
+    const script = fileURLToPath(new URL('yardstick-hooks.js', import.meta.url));
+    const executable = realpathSync(`/proc/${pid}/exe`);
+    const args = [script, `${pid}`, executable, programs.join(',')];
+    const yardstick = new Yardstick(new Child(process.execPath, args, { cpu: places.agentCpu }));
+    try {
+      await yardstick.#child.waitFor(/^ready$/m);
+    } catch (error) {
+      yardstick[Symbol.dispose]();
+      throw error;
+    }
+    return yardstick;
+  }
+
+  async stop(): Promise<void> {
+    const code = await this.#child.stop();
+    if (code !== 0) throw new Error(`The yardstick ended with ${code}: ${this.#child.output.slice(-2000)}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#child[Symbol.dispose]();
+  }
+}
