@@ -140,8 +140,8 @@ function targetTable(rounds: readonly Round[], comparisons: readonly Comparison[
 }
 
 /**
- * With bare hooks, and with an agent; the bar; and what bare hooks cost where it was set (DESIGN.md §2: prototypes of the
- * socket tier, with axum's route, of the library tier), as far as that was measured.
+ * With bare hooks, and with an agent; the bar; and what prototypes of the same hooks cost where it was set, as far as that was
+ * measured: the socket tier, with axum's route, the library tier with it.
  */
 const YARDSTICKS: readonly (readonly [
   bare: VariantName,

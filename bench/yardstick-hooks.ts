@@ -8,15 +8,27 @@ import { openKernel } from '../src/kernel/open-kernel.ts';
 import { QUERIES } from '../src/libraries/index.ts';
 import { MEMBER_QUERIES } from '../src/libraries/measured.ts';
 import { makePlan } from '../src/plan/make-plan.ts';
+import type { ProbeSite } from '../src/plan/plan.ts';
 
 const OBJECT = new URL('../../bench/yardstick.bpf.o', import.meta.url);
 const TRACEPOINTS = new Map([
   ['socket_received', 'yard_received'],
   ['socket_sent', 'yard_sent'],
 ]);
-const PROBE = 'yard_probe';
+/** Those that look at what an argument points to; of the others the argument is elsewhere, or a number. */
+const PROBES = new Map([
+  ['hyper_server_parse', 'yard_parse'],
+  ['hyper_server_encode', 'yard_words'],
+  ['axum_set_matched_path', 'yard_words'],
+  ['hyper_client_call', 'yard_words'],
+  ['hyper_client_encode', 'yard_words'],
+  ['h2_send_headers', 'yard_words'],
+  ['h2_send_trailers', 'yard_words'],
+]);
+const PASSED = 'yard_passed';
 const DRAIN_MS = 20;
 const ignore = () => undefined;
+const toUprobe = ({ fileOffset }: ProbeSite) => ({ offset: fileOffset, cookie: 0n });
 
 const [pid = '', executable = '', names = ''] = process.argv.slice(2);
 const wanted = names.split(',');
@@ -30,19 +42,14 @@ using kernel = openKernel({
     yard_tgid: Number(pid),
     yard_slot: taskSlot ? taskSlot.threadPointerOffset + taskSlot.idOffset : 0,
   },
-  programs: [...TRACEPOINTS.values(), PROBE],
+  programs: [...new Set([...TRACEPOINTS.values(), ...PROBES.values(), PASSED])],
 });
 for (const name of wanted) {
   const tracepoint = TRACEPOINTS.get(name);
   const sites = probes.filter(({ program }) => program === name);
   if (tracepoint) kernel.attachTracepoint(tracepoint);
   else if (sites.length === 0) throw new Error(`Cannot attach ${name}: the plan has no site for it`);
-  else
-    kernel.attachUprobes(
-      PROBE,
-      executable,
-      sites.map(({ fileOffset }) => ({ offset: fileOffset, cookie: 0n })),
-    );
+  else kernel.attachUprobes(PROBES.get(name) ?? PASSED, executable, sites.map(toUprobe));
 }
 let stopped = false;
 process.on('SIGTERM', () => {

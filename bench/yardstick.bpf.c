@@ -4,6 +4,7 @@
 #include "vmlinux_min.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+#include "current.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -27,6 +28,7 @@ struct record {
   __u64 task;
   __u64 ids;
   __u64 key;
+  __u64 word; // that was read
 };
 
 struct head_record {
@@ -34,15 +36,14 @@ struct head_record {
   __u8 head[HEAD_BYTES];
 };
 
-static __always_inline int is_other(void) { return bpf_get_current_pid_tgid() >> 32 != yard_tgid; }
+static __always_inline int is_other(void) { return (__u32)current_thread()->tgid != yard_tgid; }
 
 static __always_inline void fill(struct record *r, __u64 key) {
-  struct task_struct *thread = bpf_get_current_task_btf();
   r->time_ns = bpf_ktime_get_ns();
-  r->ids = bpf_get_current_pid_tgid();
+  r->ids = current_ids();
   r->key = key;
   r->task = 0;
-  if (yard_slot) bpf_probe_read_user(&r->task, 8, (void *)(thread->thread.fsbase + yard_slot));
+  if (yard_slot) bpf_probe_read_user(&r->task, 8, (void *)(current_thread()->thread.fsbase + yard_slot));
 }
 
 static __always_inline void submit_head(__u64 key, __u64 from, __u64 size) {
@@ -54,17 +55,18 @@ static __always_inline void submit_head(__u64 key, __u64 from, __u64 size) {
   bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void submit_record(__u64 key) {
+static __always_inline void submit_record(__u64 key, __u64 word) {
   struct record *e = bpf_ringbuf_reserve(&ring, sizeof *e, 0);
   if (!e) return;
   fill(e, key);
+  e->word = word;
   bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(yard_received, struct sock *sk, int bytes, int flags) {
   if (is_other() || bytes <= 0) return 0;
-  struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+  struct pt_regs *regs = (void *)bpf_task_pt_regs(current_thread());
   if (regs->orig_ax != READ && regs->orig_ax != RECVFROM) return 0;
   submit_head((__u64)sk, regs->si, bytes);
   return 0;
@@ -73,21 +75,38 @@ int BPF_PROG(yard_received, struct sock *sk, int bytes, int flags) {
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(yard_sent, struct sock *sk, int bytes, int flags) {
   if (is_other() || bytes <= 0) return 0;
-  struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+  struct pt_regs *regs = (void *)bpf_task_pt_regs(current_thread());
   __u64 head[2] = {}, base = regs->si;
   if (regs->orig_ax == WRITEV) bpf_probe_read_user(&base, 8, (void *)base);
   else if (regs->orig_ax != WRITE && regs->orig_ax != SENDTO) return 0;
   bpf_probe_read_user(head, 16, (void *)base);
-  submit_record((__u64)sk ^ head[1]);
+  submit_record((__u64)sk, head[1]);
   return 0;
 }
 
-// Any hook of a library: two words behind an argument, and a record.
+// hyper's parser: a BytesMut behind the argument, empty before hyper has read.
 SEC("uprobe.multi")
-int yard_probe(struct pt_regs *ctx) {
+int yard_parse(struct pt_regs *ctx) {
   __u64 words[2] = {};
   if (is_other()) return 0;
   bpf_probe_read_user(words, 16, (void *)ctx->si);
-  submit_record(words[0] ^ words[1]);
+  if (words[1]) submit_head(ctx->si, words[0], words[1]);
+  return 0;
+}
+
+// Two words behind an argument.
+SEC("uprobe.multi")
+int yard_words(struct pt_regs *ctx) {
+  __u64 words[2] = {};
+  if (is_other()) return 0;
+  bpf_probe_read_user(words, 16, (void *)ctx->si);
+  submit_record(words[0], words[1]);
+  return 0;
+}
+
+// That the place is passed, and by which task.
+SEC("uprobe.multi")
+int yard_passed(struct pt_regs *ctx) {
+  if (!is_other()) submit_record(0, 0);
   return 0;
 }

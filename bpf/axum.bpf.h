@@ -30,8 +30,7 @@ static __always_inline __u64 hash_route_id(__u64 k0, __u64 k1, __u32 id) {
 }
 
 // Buckets lie below the control bytes, the first one next to them. 1 when this one holds the id.
-static __always_inline int check_bucket(struct route_lookup *t, __u64 index) {
-  const struct binary_layout *l = &t->layout;
+static __always_inline int check_bucket(struct route_lookup *t, const struct binary_layout *l, __u64 index) {
   __u32 size = l->bucket_size;
   if (size > BUCKET_BYTES) return 0;
   if (bpf_probe_read_user(t->bucket, size, (void *)(t->control - (index + 1) * size))) return 0;
@@ -40,6 +39,7 @@ static __always_inline int check_bucket(struct route_lookup *t, __u64 index) {
   if (!length || length > ROUTE_TEXT) return 0;
   t->text = *(__u64 *)(t->bucket + (l->bucket_pointer & (BUCKET_BYTES - 8))) + l->arc_header;
   t->found = length;
+  t->bucket_at = index;
   return 1;
 }
 
@@ -51,9 +51,9 @@ static __always_inline __u64 equal_bytes(__u64 word, __u8 byte) {
 
 // hashbrown's probe sequence: groups of 16 control bytes, each holding the hash's top 7 bits or 0xff for a
 // bucket that was never used, where the search ends. A global function: walked once by the verifier.
-__noinline int find_by_hash(struct route_lookup *t) {
-  if (!t) return 0;
-  const __u8 *keys = t->table + (t->layout.table_keys & (TABLE_BYTES - 16));
+__noinline int find_by_hash(struct route_lookup *t, const struct binary_layout *l) {
+  if (!t || !l) return 0;
+  const __u8 *keys = t->table + (l->table_keys & (TABLE_BYTES - 16));
   __u64 hash = hash_route_id(*(__u64 *)keys, *(__u64 *)(keys + 8), t->id);
   __u64 position = hash & t->mask;
   __u8 tag = hash >> 57;
@@ -63,7 +63,7 @@ __noinline int find_by_hash(struct route_lookup *t) {
     for (int half = 0; half < 2; half++) {
       __u64 marks = equal_bytes(group[half], tag);
       for (int i = 0; i < 3 && marks; i++) {
-        if (check_bucket(t, (position + half * 8 + first_byte(marks)) & t->mask)) return 1;
+        if (check_bucket(t, l, (position + half * 8 + first_byte(marks)) & t->mask)) return 1;
         marks &= marks - 1;
       }
     }
@@ -75,6 +75,7 @@ __noinline int find_by_hash(struct route_lookup *t) {
 
 struct bucket_scan {
   struct route_lookup *lookup;
+  const struct binary_layout *layout;
 };
 
 static long scan_bucket(__u32 index, struct bucket_scan *s) {
@@ -82,7 +83,7 @@ static long scan_bucket(__u32 index, struct bucket_scan *s) {
   __u8 control = 0xff;
   if (index > t->mask) return 1;
   if (bpf_probe_read_user(&control, 1, (void *)(t->control + index))) return 1;
-  return !(control & 0x80) && check_bucket(t, index);
+  return !(control & 0x80) && check_bucket(t, s->layout, index);
 }
 
 // hashbrown: one bucket less than a power of two; the control bytes are as many and 16.
@@ -90,15 +91,36 @@ static __always_inline int is_table(const struct route_lookup *t) {
   return is_address(t->control) && !(t->mask & (t->mask + 1)) && t->mask <= 0xffffffff;
 }
 
+// Where a table's bucket of an id is, it stays: axum's routers are not changed while they serve. Another table may have the
+// place of one that is gone, and stale bytes in its free buckets, but other keys.
+static __always_inline int find_known(struct route_lookup *t, const struct binary_layout *l) {
+  const __u64 *keys = (void *)(t->table + (l->table_keys & (TABLE_BYTES - 16)));
+  __u64 *k = t->known_table;
+  if (k[0] != t->control || k[1] != t->mask || k[2] != keys[0] || k[3] != keys[1]) {
+    k[0] = t->control;
+    k[1] = t->mask;
+    k[2] = keys[0];
+    k[3] = keys[1];
+    __builtin_memset(t->known, 0, sizeof t->known);
+    return 0;
+  }
+  __u32 next = t->known[t->id & (KNOWN_BUCKETS - 1)];
+  return next && check_bucket(t, l, (next - 1) & t->mask);
+}
+
 // 0 when the template is found (`text` and `found`), else enum doubt.
-static __always_inline __u32 find_template(struct route_lookup *t, __u64 table) {
+static __always_inline __u32 find_template(struct route_lookup *t, const struct binary_layout *l, __u64 table) {
   if (bpf_probe_read_user(t->table, HASH_MAP_BYTES, (void *)table)) return DOUBT_MEMORY;
-  t->control = *(__u64 *)(t->table + (t->layout.table_control & (TABLE_BYTES - 8)));
-  t->mask = *(__u64 *)(t->table + (t->layout.table_mask & (TABLE_BYTES - 8)));
+  t->control = *(__u64 *)(t->table + (l->table_control & (TABLE_BYTES - 8)));
+  t->mask = *(__u64 *)(t->table + (l->table_mask & (TABLE_BYTES - 8)));
   t->found = 0;
   if (!is_table(t)) return DOUBT_POINTER;
-  if (find_by_hash(t)) return 0;
-  struct bucket_scan scan = {.lookup = t};
+  if (find_known(t, l)) return 0;
+  if (find_by_hash(t, l)) {
+    t->known[t->id & (KNOWN_BUCKETS - 1)] = t->bucket_at + 1;
+    return 0;
+  }
+  struct bucket_scan scan = {.lookup = t, .layout = l};
   bpf_loop(SCAN_BUCKETS, scan_bucket, &scan, 0); // a table with another hasher
   return t->found ? 0 : DOUBT_ROUTE;
 }
@@ -157,9 +179,8 @@ static __always_inline int axum_route(struct pt_regs *ctx, __u32 id, __u64 map) 
     if (t || !works_for_grpc(&key)) count(COUNTER_ROUTE_UNKNOWN);
     return 0;
   }
-  t->lookup.layout = *layout;
   t->lookup.id = id;
-  __u32 doubt = find_template(&t->lookup, map);
+  __u32 doubt = find_template(&t->lookup, layout, map);
   __u64 shown = doubt ? map : t->lookup.text;
   __u32 site = site_of(ctx);
   int believed = !doubt && trusted(check_of(site));

@@ -58,7 +58,7 @@ static __always_inline void task_new(struct pt_regs *ctx) {
     caller->spawned = 1;
     bpf_map_update_elem(&makers, &key, &maker, BPF_ANY);
   }
-  struct context *parent = stream_begins(target, &key, task);
+  struct context *parent = target->flags & TARGET_STREAMS ? stream_begins(target, &key, task) : 0;
   if (!parent) parent = current_context(target, process, task, &orphan);
   if (!parent) return;
   struct context copy = *parent;
@@ -258,7 +258,7 @@ static __always_inline void begin_call(struct pt_regs *ctx, struct scratch *s, s
   fill_header(&e->header, EVENT_CALL, c.since);
   struct context *parent = current_context(target, process, task, &e->orphan);
   c.sampled = start_client_trace(s, c.ids, c.parent, &c.trace_flags, parent);
-  target->calls++;
+  __sync_fetch_and_add(&target->calls, 1);
   needs_tasks(target);
   c.place.id = new_call_id();
   c.place.caller = caller_key(task);
@@ -429,7 +429,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
   }
   copy = *call;
   copy.output = written ? 0 : ctx->dx;
-  if (copy.pending == PENDING_SHARED) target->links++;
+  if (copy.pending == PENDING_SHARED) __sync_fetch_and_add(&target->links, 1);
   if (copy.sharers > 1 || copy.pending == PENDING_SHARED) {
     count(COUNTER_CALL_UNLINKED);
     not_followed(target, &key);
@@ -439,7 +439,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
     return;
   }
   call->pending = PENDING_DONE;
-  target->links++;
+  __sync_fetch_and_add(&target->links, 1);
   if (copy.pending == PENDING_ENDED) {
     int late = bpf_ktime_get_ns() - copy.since < ENDED_NS;
     not_followed(target, &key);

@@ -84,6 +84,8 @@ static __always_inline void task_forget(__u64 process, __u64 task, __u64 connect
   if (t && t->connection == connection) bpf_map_delete_elem(&tasks, &key);
 }
 
+#define USUAL_TEXT 64 // of routes: what is copied without need comes from memory that is in no cache
+
 // The routes that belong to the connection's first unanswered request.
 static __always_inline void take_routes(struct event_response *e, __u64 process, __u64 task, __u64 connection) {
   struct task_key key = {.task = task, .process = process};
@@ -100,7 +102,8 @@ static __always_inline void take_routes(struct event_response *e, __u64 process,
   e->route_count = r->count > MAX_ROUTES ? 0 : r->count; // beyond: forgotten
   e->route_text_size = r->text_size;
   __builtin_memcpy(e->route_size, r->size, sizeof e->route_size);
-  __builtin_memcpy(e->route_text, r->text, ROUTE_TEXT);
+  if (r->text_size <= USUAL_TEXT) __builtin_memcpy(e->route_text, r->text, USUAL_TEXT);
+  else __builtin_memcpy(e->route_text, r->text, ROUTE_TEXT);
   r->count = r->text_size = 0;
 }
 

@@ -297,18 +297,18 @@ enum target_flag {
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
   TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
   TARGET_WATCH_CALLS = 1 << 18,      // tell when what tasks inherit matters: nobody remembers it
-  TARGET_CROWDED = 1 << 30,          // of a place in `targets`: more processes belong there, see `crowded_targets`
 };
 
-// Elements of `targets`, a power of two.
+// Elements of `targets`: first places, and second ones for processes whose first is another's. Powers of two.
 #define TARGET_PLACES 16384
+#define SECOND_PLACES 2048
 
 struct target {
   __u32 flags;
   __s32 task_tag_offset; // both relative to the thread pointer
   __s32 task_id_offset;
   __u32 layout; // index in layouts
-  // What its sockets have carried since user space last looked; written by the kernel side, without locks.
+  // What its sockets have carried since user space last wrote this; by the kernel side, without locks.
   __u32 plaintext; // requests
   __u32 tls;       // connections on which a client began TLS
   __u32 client_plaintext; // the same for requests and connections of its own clients
@@ -317,12 +317,12 @@ struct target {
   __u32 tasks;     // made
   __u32 inheriting; // calls, and routes of streams: what a task inherits mattered
   __u32 slot_site; // number of the task slot among what is checked, 0: it is not
-  // Calls of its clients since user space last wrote this: seen to begin, found again where they are written; and requests
-  // that are written without one.
+  // Calls of its clients since then: seen to begin, found again where they are written; and requests that are written without
+  // one. Counted without losing any: what they say together decides.
   __u32 calls;
   __u32 links;
   __u32 unlinked;
-  __u32 tgid; // whose it is, 0: nobody's. Last, so that what comes before is there when it is.
+  __u32 tgid; // whose it is, 0: nobody's. Written last: what comes before is there when it is
 };
 _Static_assert(sizeof(struct target) == 64, "ABI");
 

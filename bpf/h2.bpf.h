@@ -499,8 +499,9 @@ static __always_inline void put_routes(struct scratch *s, const struct stream_ke
 // Of a client that no call is known of.
 static __always_inline void unlinked_stream(struct scratch *s) {
   struct event_stream *e = &s->stream;
-  __u32 ids[ID_WORDS], parent[2];
-  int sampled = start_client_trace(s, ids, parent, &e->trace_flags, 0);
+  __u64 ids[ID_WORDS / 2];
+  __u32 parent[2];
+  int sampled = start_client_trace(s, (__u32 *)ids, parent, &e->trace_flags, 0);
   __builtin_memcpy(e->trace_id, ids, 24);
   e->orphan = ORPHAN_UNLINKED;
   if (sampled) count_orphan(ORPHAN_UNLINKED);
@@ -614,7 +615,7 @@ static __always_inline void send_headers(struct pt_regs *ctx) {
   if (!e->status) {
     if (h.target->flags & TARGET_CLIENT_STREAMS) {
       sent_request(s, h.l, h.key.process);
-      if (e->call) h.target->links++;
+      if (e->call) __sync_fetch_and_add(&h.target->links, 1);
       if (h.target->flags & TARGET_INJECT) announce_stream(s, &h.key);
       if (h.target->flags & TARGET_INJECT_TLS && is_https(s, h.l)) count(COUNTER_INJECT_TLS_STREAM);
     }

@@ -202,7 +202,7 @@ static __always_inline void request_complete(struct feed *f) {
   }
   if (f->client ? client_request(f->s, c) : server_request(f->s, c)) c->sampled |= bit;
   else c->sampled &= ~bit;
-  if (f->client && !c->call.id) f->target->unlinked++;
+  if (f->client && !c->call.id) __sync_fetch_and_add(&f->target->unlinked, 1);
   c->received++;
   if (c->closed || is_closed(f->sk)) report_unanswered(f->s, c, f->sk->sk_err, 0);
   begin_request_body(f, h);

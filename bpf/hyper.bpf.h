@@ -3,29 +3,48 @@
 
 static const struct library_connection NEW_LIBRARY_CONNECTION = {};
 
+static __always_inline int is_read_by(const struct last_read *read, __u64 task) {
+  return read->connection && read->task == task;
+}
+
 // The connection under a parser's: what its task has read last. A parser whose buffer was empty before has its bytes from
-// there. Without a task id the thread alone decides.
+// there. Without a task id the thread alone decides. Its first call comes before its task has read anything else; where that
+// is not sure, only a connection that the process has accepted under TLS, and that has no parser yet, is taken.
 static __always_inline const struct last_read *read_below(const struct thread *thread, const struct library_key *key,
-                                                          __u64 task) {
-  if (thread && thread->read.connection && thread->read.task == task) return &thread->read;
-  struct task_key own = {.task = task, .process = key->process};
-  struct recent_key place = task_place(&own);
-  struct last_read *read = task ? reads_find(&place) : 0;
-  if (!read || read->task != task) return 0;
+                                                          __u64 task, int first) {
+  const struct last_read *read = 0;
+  if (thread && is_read_by(&thread->read, task)) {
+    if (first) return &thread->read;
+    read = &thread->read;
+  }
+  if (!task) return 0;
+  if (!read) {
+    struct task_key own = {.task = task, .process = key->process};
+    struct recent_key place = task_place(&own);
+    read = reads_find(&place);
+    if (!read || !is_read_by(read, task)) return 0;
+  }
+  if (!read->accepted) return 0;
   struct library_key *above = bpf_map_lookup_elem(&library_sockets, &read->connection);
   return above && above->pointer != key->pointer ? 0 : read;
 }
 
-// `again`: nothing was known of it at an earlier request, which was not a plaintext socket's.
 static __always_inline void find_socket(struct library_connection *l, const struct thread *thread,
-                                        const struct library_key *key, __u64 task, int again) {
-  const struct last_read *read = read_below(thread, key, task);
-  if (!read || (again && !read->tls)) return;
-  l->tls = read->tls;
-  l->closed = read->closed;
-  l->by_socket = read->by_socket;
+                                        const struct library_key *key, __u64 task, int first) {
+  const struct last_read *read = read_below(thread, key, task, first);
+  if (!read) return;
+  __u64 socket = read->connection;
+  __u8 tls = read->tls, closed = read->closed, by_socket = read->by_socket;
   l->addresses = read->addresses;
-  l->socket = read->connection;
+  RECENT_BARRIER;
+  if (read->connection != socket || !is_read_by(read, task)) { // its place was taken for another task's meanwhile
+    __builtin_memset(&l->addresses, 0, sizeof l->addresses);
+    return;
+  }
+  l->tls = tls;
+  l->closed = closed;
+  l->by_socket = by_socket;
+  l->socket = socket;
   bpf_map_update_elem(&library_sockets, &l->socket, key, BPF_ANY);
   // In this order, and the other way round where sockets close: one of the two sees the other, and what it needs of it.
   if (bpf_map_lookup_elem(&closed_sockets, &l->socket)) l->closed = 1;
@@ -37,8 +56,8 @@ static __always_inline struct library_connection *library_connection_of(const st
   // A connection stays in its task: another one has the address now, and the end of the last was not seen.
   if (l && l->task == task && l->socket) return l;
   struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
-  int again = l && l->task == task;
-  if (!again) {
+  int first = !l || l->task != task;
+  if (first) {
     if (l && l->task && task && l->socket && thread && thread->read.connection == l->socket)
       distrust_slot(target, DOUBT_TASK_MOVED, task);
     if (bpf_map_update_elem(&library_connections, key, &NEW_LIBRARY_CONNECTION, BPF_ANY)) {
@@ -50,7 +69,7 @@ static __always_inline struct library_connection *library_connection_of(const st
     l->id = new_connection_id();
     l->task = task;
   }
-  find_socket(l, thread, key, task, again);
+  find_socket(l, thread, key, task, first);
   return l;
 }
 

@@ -103,7 +103,9 @@ struct connection {
   __u8 closed;
   __u8 connect; // the last request is CONNECT; 2: bytes came behind it
   __u8 looks;   // how often a connection of another kind was looked at again
-  __u32 early;  // reads of a server's under TLS that were remembered by their task
+  __u16 early;  // reads that were remembered by their task, of `accepted`
+  __u8 accepted; // it began with a client's hello that was read: a server's, under TLS
+  __u8 unused;
   struct outgoing out;
 };
 
@@ -148,7 +150,8 @@ struct last_read {
   __u8 tls;
   __u8 by_socket; // the socket tier reports this connection
   __u8 closed;    // reset by the peer, with bytes left to read
-  __u8 unused[5];
+  __u8 accepted;  // as in struct connection
+  __u8 unused[4];
 };
 
 struct thread {
@@ -179,17 +182,21 @@ struct routes {
 #define HASH_MAP_BYTES 48 // std's HashMap: table and hasher
 #define TABLE_BYTES 64
 #define BUCKET_BYTES 32
+#define KNOWN_BUCKETS 16
 
 // Work space of a look-up in axum's RouteId → template table. Not on the stack: offsets that come from a
 // layout may index memory, but not a stack.
 struct route_lookup {
-  struct binary_layout layout;
   __u32 id;
   __u32 found; // bytes of the template, 0 = not found
-  __u32 unused;
+  __u32 bucket_at; // its bucket's number
   __u64 control;
   __u64 mask;
   __u64 text; // address of the template
+  // In which buckets templates were found, by the lower bits of their ids, while the table is the same: its place, its size
+  // and the keys of its hasher, which each new map draws.
+  __u64 known_table[4];
+  __u32 known[KNOWN_BUCKETS];
   __u8 table[TABLE_BYTES];
   __u8 bucket[BUCKET_BYTES];
 };
@@ -325,10 +332,10 @@ struct client_connection {
 };
 
 RING(ring, 16 << 20);
-// By the lower bits of a process's number. Asked at each hit, and for every socket of the host: a look-up in a hash map
-// costs more. The second has those whose place another process holds.
-MAP(targets, BPF_MAP_TYPE_ARRAY, TARGET_PLACES, __u32, struct target);
-MAP(crowded_targets, BPF_MAP_TYPE_HASH, 4096, __u32, struct target);
+// By the number of the process: see first_place. Asked at each hit, and for every socket of the host: a look-up in a hash map
+// costs more. Where two processes had the same first place once, it is marked for good.
+MAP(targets, BPF_MAP_TYPE_ARRAY, TARGET_PLACES + SECOND_PLACES, __u32, struct target);
+MAP(crowded_places, BPF_MAP_TYPE_ARRAY, TARGET_PLACES, __u32, __u8);
 MAP(files, BPF_MAP_TYPE_HASH, 1024, struct file_key, struct target);
 MAP(layouts, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct binary_layout);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, COUNTER_MAX, __u32, __u64);

@@ -49,7 +49,7 @@
     if (s && way >= 0) s->tags[way & (RECENT_WAYS - 1)] = 0;                                               \
   }
 
-// x86 keeps the order of stores; the compiler must, too.
+// x86 keeps the order of loads, and that of stores; the compiler must, too.
 #define RECENT_BARRIER __asm__ volatile("" ::: "memory")
 
 struct recent_key {

@@ -106,8 +106,8 @@ struct scratch {
   __u32 target_flags;
   __u32 slot_site; // of the target
   __u32 blocking; // the socket's reads and writes wait
-  __u32 fields;   // HTTP/2: bytes of the record's data
-  __u32 cut;      // … of which some were left out
+  __u32 fields;   // calls, HTTP/2: bytes of the record's data
+  __u32 cut;      // HTTP/2: … of which some were left out
   __u32 pseudo;   // … enum headers
   __u32 grpc;     // … the content type is gRPC's
   __u32 looks;    // … whether what it holds is looked at
@@ -384,8 +384,9 @@ struct window {
   struct scratch *s;
 };
 
-// Up to the next line end, or 32 bytes further. 1 when the scan is over.
-static __always_inline int scan_line(struct scratch *s) {
+// One step: up to the next line end, or 32 bytes further. Several lines a step would double the verifier's work.
+static long scan_step(__u32 index, struct window *w) {
+  struct scratch *s = w->s;
   __u32 at = s->scan.position;
   if (at >= s->scan.size) return 1;
   __u64 marks = newlines(load8(s->data, at));
@@ -399,14 +400,6 @@ static __always_inline int scan_line(struct scratch *s) {
   at += first_byte(marks);
   if (at >= s->scan.size) return 1;
   return end_of_line(s, at);
-}
-
-#define LINES_A_STEP 4 // a call of the step costs more than a line
-
-static long scan_step(__u32 index, struct window *w) {
-  ROLLED for (int i = 0; i < LINES_A_STEP; i++)
-    if (scan_line(w->s)) return 1;
-  return 0;
 }
 
 // Scans what the window holds, from the line where the last scan of it stopped. Afterwards: end ≠ 0

@@ -207,6 +207,16 @@ static __always_inline struct connection *connection_of(struct sock *sk, __u64 p
 // thread.
 #define EARLY_READS 16
 
+// Walked once by the verifier; and a branch on the task where it is called would have it walk all before it several times.
+__noinline int remember_early(struct connection *c, struct last_read *r) {
+  if (!c || !r || !r->task || c->early >= EARLY_READS) return 0;
+  struct task_key key = {.task = r->task, .process = c->process};
+  struct recent_key place = task_place(&key);
+  c->early++;
+  reads_put(&place, r);
+  return 0;
+}
+
 static __always_inline void remember_for_library(struct connection *c, struct sock *sk, __u64 task, int by_socket) {
   struct thread *t = bpf_task_storage_get(&threads, current_thread(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
@@ -216,18 +226,13 @@ static __always_inline void remember_for_library(struct connection *c, struct so
   struct last_read *r = &t->read;
   r->task = task;
   r->closed = is_closed(sk);
-  if (r->connection != c->id || r->by_socket != by_socket) {
-    r->connection = c->id;
-    r->tls = c->role == ROLE_TLS;
-    r->by_socket = by_socket;
-    read_addresses(sk, &r->addresses);
-  }
-  if (task && c->role == ROLE_TLS && c->early < EARLY_READS) {
-    struct task_key key = {.task = task, .process = c->process};
-    struct recent_key place = task_place(&key);
-    c->early++;
-    reads_put(&place, r);
-  }
+  r->accepted = c->accepted;
+  if (r->connection == c->id && r->by_socket == by_socket) return;
+  r->connection = c->id;
+  r->tls = c->role == ROLE_TLS;
+  r->by_socket = by_socket;
+  read_addresses(sk, &r->addresses);
+  if (c->accepted) remember_early(c, r);
 }
 
 // Says what a connection is by the first bytes read from it.
@@ -258,6 +263,7 @@ static __always_inline void server_read(struct connection *c, struct sock *sk, s
     __u64 word = peek(&m->buffers, m->bytes);
     classify_read(c, word);
     if (c->role == ROLE_TLS) notice_tls(target, word);
+    c->accepted = c->role == ROLE_TLS && (__u8)word == TLS_HANDSHAKE;
   }
   int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
   if (target->flags & TARGET_SOCKET && http) {

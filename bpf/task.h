@@ -14,15 +14,27 @@ static __always_inline struct recent_key task_place(const struct task_key *key) 
   return recent_key(key->process, 0, key->task);
 }
 
-static __always_inline struct target *target_place(__u32 tgid) {
-  __u32 place = tgid & (TARGET_PLACES - 1);
-  return bpf_map_lookup_elem(&targets, &place);
+// Where a process lies in `targets`. User space counts the same: src/agent/target-map.ts.
+static __always_inline __u32 first_place(__u32 tgid) { return tgid & (TARGET_PLACES - 1); }
+
+// Processes with the same first place differ in the upper bits, and so here: 61 is odd.
+static __always_inline __u32 second_place(__u32 tgid) {
+  return TARGET_PLACES + ((7 * first_place(tgid) + 61 * (tgid / TARGET_PLACES)) & (SECOND_PLACES - 1));
 }
 
+// Both look-ups are in one map: the verifier walks what follows once.
 static __always_inline struct target *find_target(__u32 tgid) {
-  struct target *target = target_place(tgid);
-  if (!target || target->tgid == tgid) return target;
-  return target->flags & TARGET_CROWDED ? bpf_map_lookup_elem(&crowded_targets, &tgid) : 0;
+  __u32 place = first_place(tgid);
+  struct target *target = bpf_map_lookup_elem(&targets, &place);
+  if (!target) return 0;
+  if (target->tgid != tgid) {
+    __u8 *crowded = bpf_map_lookup_elem(&crowded_places, &place);
+    if (!crowded || !*crowded) return 0;
+    place = second_place(tgid);
+    target = bpf_map_lookup_elem(&targets, &place);
+    if (!target || target->tgid != tgid) return 0;
+  }
+  return target;
 }
 
 static __always_inline struct target *current_target(__u64 *process) {
@@ -31,31 +43,37 @@ static __always_inline struct target *current_target(__u64 *process) {
   return target;
 }
 
-// User space does the same: src/agent/target-map.ts. The place is held by `place->tgid`, if by any.
-static __always_inline void trace_process(__u32 tgid, struct target *target) {
-  struct target *place = target_place(tgid);
-  if (!place) return;
-  target->tgid = tgid;
-  if (place->tgid && place->tgid != tgid) {
-    __sync_fetch_and_or(&place->flags, TARGET_CROWDED);
-    if (bpf_map_update_elem(&crowded_targets, &tgid, target, BPF_ANY)) count(COUNTER_MAP_FULL);
-    return;
+static __always_inline int is_taken(const struct target *place, __u32 tgid) { return place->tgid && place->tgid != tgid; }
+
+// User space does the same, perhaps at this moment: what it finds changed it does again.
+static __always_inline void trace_process(__u32 tgid, const struct target *target) {
+  __u32 number = first_place(tgid);
+  struct target *place = bpf_map_lookup_elem(&targets, &number);
+  __u8 *crowded = bpf_map_lookup_elem(&crowded_places, &number);
+  if (!place || !crowded) return;
+  if (is_taken(place, tgid)) {
+    *crowded = 1;
+    number = second_place(tgid);
+    place = bpf_map_lookup_elem(&targets, &number);
+    if (!place) return;
+    if (is_taken(place, tgid)) {
+      count(COUNTER_MAP_FULL);
+      return;
+    }
   }
-  __u32 crowded = place->flags & TARGET_CROWDED;
-  if (crowded) bpf_map_delete_elem(&crowded_targets, &tgid);
   place->tgid = 0; // nobody finds a part of it
-  __asm__ volatile("" ::: "memory");
-  target->flags |= crowded;
+  RECENT_BARRIER;
   __builtin_memcpy(place, target, __builtin_offsetof(struct target, tgid));
-  __asm__ volatile("" ::: "memory");
+  RECENT_BARRIER;
   place->tgid = tgid;
 }
 
 static __always_inline void untrace_process(__u32 tgid) {
-  struct target *place = target_place(tgid);
-  if (!place) return;
-  if (place->tgid == tgid) place->tgid = 0;
-  else if (place->flags & TARGET_CROWDED) bpf_map_delete_elem(&crowded_targets, &tgid);
+  __u32 first = first_place(tgid), second = second_place(tgid);
+  struct target *place = bpf_map_lookup_elem(&targets, &first);
+  if (place && place->tgid == tgid) place->tgid = 0;
+  place = bpf_map_lookup_elem(&targets, &second);
+  if (place && place->tgid == tgid) place->tgid = 0;
 }
 
 // Members of the library that this probe is in: the lowest 16 bits of its cookie say which.

@@ -264,7 +264,7 @@ export class Processes {
       ...streamScopes(program),
     });
     for (const key of keys) tracing.kernel.map('files').update(key, program.target);
-    this.#targets.set(process.pid, program.target);
+    this.#setTarget(process.pid, program);
     this.#inject(process);
     log.info(`tracing ${process.executable.name} (pid ${process.pid})`);
   }
@@ -307,8 +307,15 @@ export class Processes {
       if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
       if (this.#useBy(pid).tasks.needing > 0) programs.keep(program, 'tasks'); // which is counted anew from here on
       for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
-      this.#targets.set(pid, program.target);
+      this.#setTarget(pid, program);
     }
+  }
+
+  #setTarget(pid: number, { target, name }: Program): void {
+    if (this.#targets.set(pid, target)) return;
+    this.#options.log.error(
+      `cannot trace ${name} (pid ${pid}): its number collides with those of two traced processes`,
+    );
   }
 
   #untrace(pid: number): void {

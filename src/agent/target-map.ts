@@ -1,4 +1,4 @@
-import { TARGET_FLAG, TARGET_PLACES, target } from '../events/layout.ts';
+import { SECOND_PLACES, TARGET_PLACES, target } from '../events/layout.ts';
 import type { BpfMap, Kernel } from '../kernel/kernel.ts';
 import { encodeU32 } from './kernel-values.ts';
 
@@ -10,71 +10,67 @@ const NOBODY = 0;
  */
 export class TargetMap {
   readonly #places: BpfMap;
-  /** Of processes whose place is another's. */
+  /** First places that more than one process had at a time, once. */
   readonly #crowded: BpfMap;
 
   constructor(kernel: Pick<Kernel, 'map'>) {
     this.#places = kernel.map('targets');
-    this.#crowded = kernel.map('crowded_targets');
+    this.#crowded = kernel.map('crowded_places');
   }
 
-  /** `value`: of a program, nobody's so far. */
-  set(pid: number, value: Uint8Array): void {
-    const place = this.#place(pid);
-    const own = ownedBy(pid, value);
-    if (place.holder !== NOBODY && place.holder !== pid) {
-      if (!place.crowded) this.#write(pid, crowded(place.value));
-      this.#crowded.update(encodeU32(pid), own);
-      return;
+  /** `value`: of a program, nobody's so far. False when both places are other processes'. */
+  set(pid: number, value: Uint8Array): boolean {
+    const [first, second] = [firstPlace(pid), secondPlace(pid)];
+    let place = first;
+    if (this.#isTaken(first, pid)) {
+      this.#crowded.update(encodeU32(first), Uint8Array.of(1));
+      if (this.#isTaken(second, pid)) return false;
+      place = second;
     }
-    this.#write(pid, place.crowded ? crowded(own) : own);
-    this.#crowded.delete(encodeU32(pid));
-    if (this.#place(pid).holder !== pid) this.set(pid, value); // the kernel side has taken it for another process
+    // The number last: what it is the number of is there by then.
+    if (holderOf(this.#at(place)) === NOBODY) this.#places.update(encodeU32(place), value);
+    this.#places.update(encodeU32(place), ownedBy(pid, value));
+    if (holderOf(this.#at(place)) !== pid) return this.set(pid, value); // the kernel side has taken it for another process
+    if (place === first) this.#clear(second, pid);
+    return true;
   }
 
   get(pid: number): Uint8Array | undefined {
-    const place = this.#place(pid);
-    if (place.holder === pid) return place.value;
-    return place.crowded ? this.#crowded.lookup(encodeU32(pid)) : undefined;
+    return [firstPlace(pid), secondPlace(pid)]
+      .map((place) => this.#at(place))
+      .find((value) => holderOf(value) === pid);
   }
 
   delete(pid: number): void {
-    const place = this.#place(pid);
-    if (place.holder === pid) this.#write(pid, place.crowded ? crowded(NOTHING) : NOTHING);
-    else if (place.crowded) this.#crowded.delete(encodeU32(pid));
+    this.#clear(firstPlace(pid), pid);
+    this.#clear(secondPlace(pid), pid);
   }
 
-  #place(pid: number): { value: Uint8Array; holder: number; crowded: boolean } {
-    const value = this.#places.lookup(placeOf(pid)) ?? NOTHING;
-    const view = viewOf(value);
-    const flags = view.getUint32(target.flags, true);
-    return {
-      value,
-      holder: view.getUint32(target.tgid, true),
-      crowded: (flags & TARGET_FLAG.CROWDED) !== 0,
-    };
+  #isTaken(place: number, pid: number): boolean {
+    const holder = holderOf(this.#at(place));
+    return holder !== NOBODY && holder !== pid;
   }
 
-  #write(pid: number, value: Uint8Array): void {
-    this.#places.update(placeOf(pid), value);
+  #clear(place: number, pid: number): void {
+    if (holderOf(this.#at(place)) === pid) this.#places.update(encodeU32(place), NOTHING);
+  }
+
+  #at(place: number): Uint8Array {
+    return this.#places.lookup(encodeU32(place)) ?? NOTHING;
   }
 }
 
 const NOTHING = new Uint8Array(target.size);
 
-const placeOf = (pid: number) => encodeU32(pid % TARGET_PLACES);
+const firstPlace = (pid: number) => pid % TARGET_PLACES;
+const secondPlace = (pid: number) =>
+  TARGET_PLACES + ((7 * firstPlace(pid) + 61 * Math.floor(pid / TARGET_PLACES)) % SECOND_PLACES);
+
 const viewOf = (value: Uint8Array) => new DataView(value.buffer, value.byteOffset, value.byteLength);
+const holderOf = (value: Uint8Array) => viewOf(value).getUint32(target.tgid, true);
 
 function ownedBy(pid: number, value: Uint8Array): Uint8Array {
   const own = Uint8Array.from(value);
   viewOf(own).setUint32(target.tgid, pid, true);
   return own;
-}
-
-/** More processes than the one that holds it belong to the place: so it stays. */
-function crowded(value: Uint8Array): Uint8Array {
-  const marked = Uint8Array.from(value);
-  const view = viewOf(marked);
-  view.setUint32(target.flags, view.getUint32(target.flags, true) | TARGET_FLAG.CROWDED, true);
-  return marked;
 }

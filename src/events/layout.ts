@@ -7,6 +7,7 @@ export const CALL_AUTHORITY = 256;
 export const CALL_PATH = 1024;
 export const CHECK_BYTES = 32;
 export const TARGET_PLACES = 16384;
+export const SECOND_PLACES = 2048;
 export const CHECK_SITES = 8192;
 export const CHECK_CALLS = 8;
 export const CHECK_PROVEN = 256;
@@ -184,7 +185,6 @@ export const TARGET_FLAG = {
   INJECT: 65536,
   INJECT_TLS: 131072,
   WATCH_CALLS: 262144,
-  CROWDED: 1073741824,
 } as const;
 
 /** enum sampler */

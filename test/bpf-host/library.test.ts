@@ -107,7 +107,14 @@ test('plaintext that the socket tier reports is reported once', () => {
 
 test('the socket of a task that goes on in another thread, with a request that came with the handshake', () => {
   const elsewhere = thread(2, 7);
-  const result = run(BOTH, recv(CLIENT_HELLO), recv('\x17\x03\x03\0\x20'), elsewhere, parse(GET), 'state 1 7');
+  const result = run(
+    BOTH,
+    recv(CLIENT_HELLO),
+    recv('\x17\x03\x03\0\x20'),
+    elsewhere,
+    parse(GET),
+    'state 1 7',
+  );
   assert.deepEqual(summary(result), ['#2 > 0 GET / HTTP/1.1', 'closed 0']);
   const [first] = result.records;
   assert(first?.kind === 'request');
@@ -127,12 +134,26 @@ test('… is not that of a second connection of the task', () => {
   assert.deepEqual([second.event.socket, second.event.tls], [0, false]);
 });
 
-test('a socket that was not known at the first request is at a later one', () => {
+test('a socket that was not known at the first request is at a later one, when the process has accepted it', () => {
   const first = [thread(1, 8), recv(CLIENT_HELLO), thread(1, 7), parse(GET), encode(200)];
-  const result = run(BOTH, ...first, recv('\x17\x03\x03\0\x20', { socket: 2 }), parse(GET));
+  const result = run(BOTH, ...first, recv(CLIENT_HELLO, { socket: 2 }), thread(2, 7), parse(GET));
   const [one, , two] = result.records;
   assert(one?.kind === 'request' && two?.kind === 'request');
-  assert.deepEqual([one.event.socket, two.event.socket, two.event.tls], [0, 3, true]); // 2 is the connection above
+  // 2 is the connection above
+  assert.deepEqual([one.event.socket, two.event.socket, two.event.tls], [0, 3, true]);
+});
+
+test("… and not a connection of the task's own client, nor one that is older than the agent", () => {
+  const SERVER_HELLO = '\x16\x03\x03\0\x7a\x02';
+  for (const read of [
+    [send(CLIENT_HELLO, { socket: 2 }), recv(SERVER_HELLO, { socket: 2 })],
+    [recv('\x17\x03\x03\0\x20', { socket: 2 })],
+  ]) {
+    const result = run(BOTH, parse(GET), encode(200), ...read, parse(GET));
+    const [, , two] = result.records;
+    assert(two?.kind === 'request');
+    assert.deepEqual([two.event.socket, two.event.tls], [0, false]);
+  }
 });
 
 test("another task's socket is not taken for the connection's", () => {

@@ -58,6 +58,24 @@ check(
   [...DONE, 'CONNECTION_LOST 1', 'SYSCALL_UNKNOWN 1'],
 );
 check('other processes', ['thread 2 2 0', recv(GET), send(OK)], []);
+for (const pid of [1, 16_385, 32_769])
+  check(
+    `three processes whose numbers have the same place: ${pid}`,
+    [
+      TARGET,
+      TARGET.replace(' 1 ', ' 16385 '),
+      TARGET.replace(' 1 ', ' 32769 '),
+      `thread ${pid} 7 0`,
+      recv(GET),
+      send(OK),
+    ],
+    DONE,
+  );
+check(
+  'a fourth one of them is not traced',
+  [TARGET.replace(' 1 ', ' 16385 '), 'thread 49153 7 0', recv(GET)],
+  [],
+);
 
 for (const [name, value] of Object.entries(TCP)) {
   const ends = name !== 'finWait2' && name !== 'closeWait';
