@@ -91,8 +91,8 @@ static __always_inline int is_table(const struct route_lookup *t) {
   return is_address(t->control) && !(t->mask & (t->mask + 1)) && t->mask <= 0xffffffff;
 }
 
-// Where a table's bucket of an id is, it stays: axum's routers are not changed while they serve. Another table may have the
-// place of one that is gone, and stale bytes in its free buckets, but other keys.
+// Where a table's bucket of an id is, it stays: axum's routers are not changed while they serve. Another table in the place of
+// one that is gone has other keys, or is a clone: then the same ids are in the same buckets.
 static __always_inline int find_known(struct route_lookup *t, const struct binary_layout *l) {
   const __u64 *keys = (void *)(t->table + (l->table_keys & (TABLE_BYTES - 16)));
   __u64 *k = t->known_table;

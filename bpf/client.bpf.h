@@ -43,7 +43,7 @@ static __always_inline void task_new(struct pt_regs *ctx) {
   __u32 site = site_of(ctx);
   struct site_check *c = check_of(site);
   if (!is_new_task(site, c, &key) || !trusted(c)) return;
-  target->tasks++;
+  __sync_fetch_and_add(&target->tasks, 1);
   __u64 task = current_task_id(target);
   if (task >= key.task) { // it was drawn before this one
     distrust_slot(target, DOUBT_TASK_ORDER, task);
@@ -740,7 +740,7 @@ static __always_inline void blocking_execute(struct pt_regs *ctx) {
   __u64 process;
   struct target *target = current_target(&process);
   if (!target || !(target->flags & TARGET_CALLS)) return;
-  target->executed++;
+  __sync_fetch_and_add(&target->executed, 1);
   struct library_key key = {.process = process};
   if (!handoff_key(ctx, &key)) return;
   __u64 task = current_task_id(target);

@@ -29,7 +29,7 @@ static __always_inline void emit_process(__u16 kind, __u64 task, __u16 flags) {
 // What a task inherits from the one that made it matters to a caller, whose request is its call's parent, and to the
 // route of a stream.
 static __always_inline void needs_tasks(struct target *target) {
-  __u32 before = target->inheriting++;
+  __u32 before = __sync_fetch_and_add(&target->inheriting, 1);
   if (target->flags & TARGET_WATCH_CALLS && !(before & 255)) emit_process(EVENT_NEEDED, 0, FLAG_TASKS);
 }
 

@@ -308,7 +308,8 @@ struct target {
   __s32 task_tag_offset; // both relative to the thread pointer
   __s32 task_id_offset;
   __u32 layout; // index in layouts
-  // What its sockets have carried since user space last wrote this; by the kernel side, without locks.
+  // What its sockets have carried since user space last wrote this, counted by the kernel side; atomically, since it may be
+  // written at that moment, but for connections under TLS, of which one is enough.
   __u32 plaintext; // requests
   __u32 tls;       // connections on which a client began TLS
   __u32 client_plaintext; // the same for requests and connections of its own clients
@@ -318,7 +319,7 @@ struct target {
   __u32 inheriting; // calls, and routes of streams: what a task inherits mattered
   __u32 slot_site; // number of the task slot among what is checked, 0: it is not
   // Calls of its clients since then: seen to begin, found again where they are written; and requests that are written without
-  // one. Counted without losing any: what they say together decides.
+  // one.
   __u32 calls;
   __u32 links;
   __u32 unlinked;

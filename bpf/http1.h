@@ -195,10 +195,10 @@ static __always_inline void request_complete(struct feed *f) {
   c->task = f->task;
   begin_request_record(f, f->client ? EVENT_CLIENT_REQUEST : EVENT_REQUEST);
   if (f->client) {
-    f->target->client_plaintext++;
+    __sync_fetch_and_add(&f->target->client_plaintext, 1);
     needs_tasks(f->target);
   } else {
-    f->target->plaintext++;
+    __sync_fetch_and_add(&f->target->plaintext, 1);
   }
   if (f->client ? client_request(f->s, c) : server_request(f->s, c)) c->sampled |= bit;
   else c->sampled &= ~bit;

@@ -7,40 +7,43 @@ static __always_inline int is_read_by(const struct last_read *read, __u64 task) 
   return read->connection && read->task == task;
 }
 
-// The connection under a parser's: what its task has read last. A parser whose buffer was empty before has its bytes from
-// there. Without a task id the thread alone decides. Its first call comes before its task has read anything else; where that
-// is not sure, only a connection that the process has accepted under TLS, and that has no parser yet, is taken.
-static __always_inline const struct last_read *read_below(const struct thread *thread, const struct library_key *key,
-                                                          __u64 task, int first) {
-  const struct last_read *read = 0;
-  if (thread && is_read_by(&thread->read, task)) {
-    if (first) return &thread->read;
-    read = &thread->read;
-  }
-  if (!task) return 0;
-  if (!read) {
-    struct task_key own = {.task = task, .process = key->process};
-    struct recent_key place = task_place(&own);
-    read = reads_find(&place);
-    if (!read || !is_read_by(read, task)) return 0;
-  }
-  if (!read->accepted) return 0;
-  struct library_key *above = bpf_map_lookup_elem(&library_sockets, &read->connection);
-  return above && above->pointer != key->pointer ? 0 : read;
+// What a task has read last, of a connection that the process has accepted and that no parser has.
+static __always_inline struct last_read *early_read(struct recent_key *place, __u64 task) {
+  struct last_read *read = task ? reads_find(place) : 0;
+  return read && is_read_by(read, task) ? read : 0;
 }
 
-static __always_inline void find_socket(struct library_connection *l, const struct thread *thread,
+// The connection under a parser's: what its task has read last. A parser whose buffer was empty before has its bytes from
+// there. Without a task id the thread alone decides. One whose first bytes came with the handshake has read nothing itself: its
+// task may have gone on in another thread, or have read from a client of its own meanwhile; a connection that the process has
+// accepted goes first. At later calls, `first` being 0, nothing else is taken.
+static __always_inline struct last_read *read_below(struct thread *thread, struct recent_key *place, __u64 task,
+                                                    int first) {
+  int own = thread && is_read_by(&thread->read, task) && !thread->read.taken;
+  if (thread && own && (thread->read.accepted || (first && !task))) return &thread->read;
+  struct last_read *early = early_read(place, task);
+  if (early) return early;
+  return thread && own && first ? &thread->read : 0;
+}
+
+static __always_inline void find_socket(struct library_connection *l, struct thread *thread,
                                         const struct library_key *key, __u64 task, int first) {
-  const struct last_read *read = read_below(thread, key, task, first);
+  struct task_key own = {.task = task, .process = key->process};
+  struct recent_key place = task_place(&own);
+  struct last_read *read = read_below(thread, &place, task, first);
   if (!read) return;
   __u64 socket = read->connection;
   __u8 tls = read->tls, closed = read->closed, by_socket = read->by_socket;
+  struct library_key *above = bpf_map_lookup_elem(&library_sockets, &socket);
+  if (!first && above && above->pointer != key->pointer) return;
   l->addresses = read->addresses;
   RECENT_BARRIER;
   if (read->connection != socket || !is_read_by(read, task)) { // its place was taken for another task's meanwhile
     __builtin_memset(&l->addresses, 0, sizeof l->addresses);
     return;
   }
+  read->taken = 1;
+  reads_forget(&place);
   l->tls = tls;
   l->closed = closed;
   l->by_socket = by_socket;

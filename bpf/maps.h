@@ -151,7 +151,8 @@ struct last_read {
   __u8 by_socket; // the socket tier reports this connection
   __u8 closed;    // reset by the peer, with bytes left to read
   __u8 accepted;  // as in struct connection
-  __u8 unused[4];
+  __u8 taken;     // a library's parser has it
+  __u8 unused[3];
 };
 
 struct thread {
@@ -194,7 +195,7 @@ struct route_lookup {
   __u64 mask;
   __u64 text; // address of the template
   // In which buckets templates were found, by the lower bits of their ids, while the table is the same: its place, its size
-  // and the keys of its hasher, which each new map draws.
+  // and the keys of its hasher, which each map draws that is no clone.
   __u64 known_table[4];
   __u32 known[KNOWN_BUCKETS];
   __u8 table[TABLE_BYTES];

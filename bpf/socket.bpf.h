@@ -178,6 +178,14 @@ static __always_inline int is_tls(__u64 word) {
   return type >= 20 && type <= 23 && major == 3 && minor <= 4;
 }
 
+#define CLIENT_HELLO 1
+
+// … of a client: the message's type is behind the record's header (RFC 8446 §4), which may have been read alone. Not static,
+// as remember_early.
+__noinline int is_hello(__u64 word, __u32 bytes) {
+  return (__u8)word == TLS_HANDSHAKE && (bytes < 6 || (__u8)(word >> 40) == CLIENT_HELLO);
+}
+
 // A request line is sent by a client.
 static __always_inline int is_request(__u64 word) {
   __u32 w = word;
@@ -227,9 +235,11 @@ static __always_inline void remember_for_library(struct connection *c, struct so
   r->task = task;
   r->closed = is_closed(sk);
   r->accepted = c->accepted;
-  if (r->connection == c->id && r->by_socket == by_socket) return;
+  int tls = c->role == ROLE_TLS;
+  if (r->connection == c->id && r->by_socket == by_socket && r->tls == tls) return;
+  r->taken &= r->connection == c->id;
   r->connection = c->id;
-  r->tls = c->role == ROLE_TLS;
+  r->tls = tls;
   r->by_socket = by_socket;
   read_addresses(sk, &r->addresses);
   if (c->accepted) remember_early(c, r);
@@ -263,7 +273,7 @@ static __always_inline void server_read(struct connection *c, struct sock *sk, s
     __u64 word = peek(&m->buffers, m->bytes);
     classify_read(c, word);
     if (c->role == ROLE_TLS) notice_tls(target, word);
-    c->accepted = c->role == ROLE_TLS && (__u8)word == TLS_HANDSHAKE;
+    c->accepted = c->role == ROLE_TLS && is_hello(word, m->bytes);
   }
   int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
   if (target->flags & TARGET_SOCKET && http) {

@@ -43,14 +43,23 @@ static __always_inline struct target *current_target(__u64 *process) {
   return target;
 }
 
+static __always_inline void untrace_process(__u32 tgid) {
+  __u32 first = first_place(tgid), second = second_place(tgid);
+  struct target *place = bpf_map_lookup_elem(&targets, &first);
+  if (place && place->tgid == tgid) place->tgid = 0;
+  place = bpf_map_lookup_elem(&targets, &second);
+  if (place && place->tgid == tgid) place->tgid = 0;
+}
+
 static __always_inline int is_taken(const struct target *place, __u32 tgid) { return place->tgid && place->tgid != tgid; }
 
-// User space does the same, perhaps at this moment: what it finds changed it does again.
+// User space does the same, perhaps at this moment. It hears of the exec next and puts right what was mixed up.
 static __always_inline void trace_process(__u32 tgid, const struct target *target) {
   __u32 number = first_place(tgid);
   struct target *place = bpf_map_lookup_elem(&targets, &number);
   __u8 *crowded = bpf_map_lookup_elem(&crowded_places, &number);
   if (!place || !crowded) return;
+  untrace_process(tgid);
   if (is_taken(place, tgid)) {
     *crowded = 1;
     number = second_place(tgid);
@@ -61,19 +70,9 @@ static __always_inline void trace_process(__u32 tgid, const struct target *targe
       return;
     }
   }
-  place->tgid = 0; // nobody finds a part of it
-  RECENT_BARRIER;
   __builtin_memcpy(place, target, __builtin_offsetof(struct target, tgid));
   RECENT_BARRIER;
   place->tgid = tgid;
-}
-
-static __always_inline void untrace_process(__u32 tgid) {
-  __u32 first = first_place(tgid), second = second_place(tgid);
-  struct target *place = bpf_map_lookup_elem(&targets, &first);
-  if (place && place->tgid == tgid) place->tgid = 0;
-  place = bpf_map_lookup_elem(&targets, &second);
-  if (place && place->tgid == tgid) place->tgid = 0;
 }
 
 // Members of the library that this probe is in: the lowest 16 bits of its cookie say which.

@@ -63,13 +63,14 @@ test('more than one of a place: each is found, whoever ends first', () => {
   }
 });
 
-test('a process whose first place has become free moves there', () => {
+test('a process whose first place has become free stays where it is', () => {
   const { targets, places } = createMaps();
   targets.set(PID, value(1));
   targets.set(OTHER, value(2));
   targets.delete(PID);
   targets.set(OTHER, value(3));
-  assert.deepEqual(places.values.get(PID % TARGET_PLACES), value(3, OTHER));
+  assert.deepEqual(places.values.get(PID % TARGET_PLACES), value(1));
+  assert.deepEqual(targets.get(OTHER), value(3, OTHER));
   targets.delete(OTHER);
   assert.equal(targets.get(OTHER), undefined);
 });

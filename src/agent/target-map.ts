@@ -18,21 +18,23 @@ export class TargetMap {
     this.#crowded = kernel.map('crowded_places');
   }
 
-  /** `value`: of a program, nobody's so far. False when both places are other processes'. */
+  /**
+   * `value`: of a program, nobody's so far. False when both places are other processes'. One that runs stays where it is:
+   * the kernel side may be looking at it.
+   */
   set(pid: number, value: Uint8Array): boolean {
     const [first, second] = [firstPlace(pid), secondPlace(pid)];
-    let place = first;
-    if (this.#isTaken(first, pid)) {
-      this.#crowded.update(encodeU32(first), Uint8Array.of(1));
-      if (this.#isTaken(second, pid)) return false;
-      place = second;
-    }
+    const holders = [first, second].map((place) => holderOf(this.#at(place)));
+    const own = holders.indexOf(pid);
+    const index = own >= 0 ? own : holders.indexOf(NOBODY);
+    if (index !== 0) this.#crowded.update(encodeU32(first), Uint8Array.of(1));
+    const place = [first, second][index];
+    if (place === undefined) return false;
     // The number last: what it is the number of is there by then.
-    if (holderOf(this.#at(place)) === NOBODY) this.#places.update(encodeU32(place), value);
-    this.#places.update(encodeU32(place), ownedBy(pid, value));
-    if (holderOf(this.#at(place)) !== pid) return this.set(pid, value); // the kernel side has taken it for another process
-    if (place === first) this.#clear(second, pid);
-    return true;
+    if (own < 0) this.#places.update(encodeU32(place), value);
+    this.#places.update(encodeU32(place), withHolder(pid, value));
+    // The kernel side may have taken it for another process.
+    return holderOf(this.#at(place)) === pid || this.set(pid, value);
   }
 
   get(pid: number): Uint8Array | undefined {
@@ -46,13 +48,9 @@ export class TargetMap {
     this.#clear(secondPlace(pid), pid);
   }
 
-  #isTaken(place: number, pid: number): boolean {
-    const holder = holderOf(this.#at(place));
-    return holder !== NOBODY && holder !== pid;
-  }
-
   #clear(place: number, pid: number): void {
-    if (holderOf(this.#at(place)) === pid) this.#places.update(encodeU32(place), NOTHING);
+    const value = this.#at(place);
+    if (holderOf(value) === pid) this.#places.update(encodeU32(place), withHolder(NOBODY, value));
   }
 
   #at(place: number): Uint8Array {
@@ -69,7 +67,7 @@ const secondPlace = (pid: number) =>
 const viewOf = (value: Uint8Array) => new DataView(value.buffer, value.byteOffset, value.byteLength);
 const holderOf = (value: Uint8Array) => viewOf(value).getUint32(target.tgid, true);
 
-function ownedBy(pid: number, value: Uint8Array): Uint8Array {
+function withHolder(pid: number, value: Uint8Array): Uint8Array {
   const own = Uint8Array.from(value);
   viewOf(own).setUint32(target.tgid, pid, true);
   return own;

@@ -39,12 +39,21 @@ export function compileReplay(): string {
   const folder = join(ROOT, 'dist/bpf-host');
   const program = join(folder, `replay-${hash.digest('hex').slice(0, 16)}`);
   if (existsSync(program)) return program;
+  if (compileFailure) throw compileFailure;
   mkdirSync(folder, { recursive: true });
   const partial = `${program}.${process.pid}`;
-  execFileSync('gcc', [...FLAGS, join(BPF, 'host/replay.c'), '-o', partial], { stdio: 'inherit' });
+  try {
+    execFileSync('gcc', [...FLAGS, join(BPF, 'host/replay.c'), '-o', partial], { stdio: 'inherit' });
+  } catch (error) {
+    compileFailure = error;
+    throw error;
+  }
   renameSync(partial, program);
   return program;
 }
+
+/** What doesn't compile for one test doesn't for the next. */
+let compileFailure: unknown;
 
 export type Recorded =
   | { readonly kind: 'request'; readonly event: RequestEvent }

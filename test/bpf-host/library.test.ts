@@ -156,6 +156,33 @@ test("… and not a connection of the task's own client, nor one that is older t
   }
 });
 
+test("with a request that came with the handshake: not the socket that the task's client has read meanwhile", () => {
+  const client = [send(CLIENT_HELLO, { socket: 2 }), recv('\x16\x03\x03\0\x7a\x02', { socket: 2 })];
+  const result = run(BOTH, recv(CLIENT_HELLO), ...client, parse(GET), 'state 2 7', encode(200));
+  assert.deepEqual(summary(result), ['#3 > 0 GET / HTTP/1.1', '#3 < 0 200']);
+  const [first] = result.records;
+  assert(first?.kind === 'request');
+  assert.deepEqual([first.event.socket, first.event.tls], [1, true]);
+});
+
+test('… nor one that has had a parser and is closed', () => {
+  const ended = [recv(CLIENT_HELLO), parse(GET), encode(200), 'state 1 7'];
+  const result = run(BOTH, ...ended, parse(GET, OTHER), encode(200, OTHER));
+  assert.deepEqual(summary(result), [
+    ...['#2 > 0 GET / HTTP/1.1', '#2 < 0 200', 'closed 0', '#3 > 0 GET / HTTP/1.1', '#3 < 0 200'],
+  ]);
+  const second = result.records[3];
+  assert(second?.kind === 'request');
+  assert.deepEqual([second.event.socket, second.event.tls], [0, false]);
+});
+
+test('a server that answers the first hello that is seen: a client older than the agent', () => {
+  const result = run(BOTH, parse(GET), encode(200), recv('\x16\x03\x03\0\x7a\x02\0\0'), parse(GET));
+  const [, , second] = result.records;
+  assert(second?.kind === 'request');
+  assert.deepEqual([second.event.socket, second.event.tls], [0, false]);
+});
+
 test("another task's socket is not taken for the connection's", () => {
   const result = run(BOTH, recv(CLIENT_HELLO), thread(1, 8), parse(GET), encode(200));
   const [first] = result.records;
