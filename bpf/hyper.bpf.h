@@ -16,10 +16,12 @@ static __always_inline struct last_read *early_read(struct recent_key *place, __
 // The connection under a parser's: what its task has read last. A parser whose buffer was empty before has its bytes from
 // there. Without a task id the thread alone decides. One whose first bytes came with the handshake has read nothing itself: its
 // task may have gone on in another thread, or have read from a client of its own meanwhile; a connection that the process has
-// accepted goes first. At later calls, `first` being 0, nothing else is taken.
-static __always_inline struct last_read *read_below(struct thread *thread, struct recent_key *place, __u64 task,
-                                                    int first) {
-  int own = thread && is_read_by(&thread->read, task) && !thread->read.taken;
+// accepted goes first. At later calls, `first` being 0, nothing else is taken. What another parser has had is not; the same one
+// may have been forgotten, when its socket was closed with bytes left to read.
+static __always_inline struct last_read *read_below(struct thread *thread, struct recent_key *place,
+                                                    const struct library_key *key, __u64 task, int first) {
+  int own = thread && is_read_by(&thread->read, task) &&
+            (!thread->read.above || thread->read.above == key->pointer);
   if (thread && own && (thread->read.accepted || (first && !task))) return &thread->read;
   struct last_read *early = early_read(place, task);
   if (early) return early;
@@ -30,7 +32,7 @@ static __always_inline void find_socket(struct library_connection *l, struct thr
                                         const struct library_key *key, __u64 task, int first) {
   struct task_key own = {.task = task, .process = key->process};
   struct recent_key place = task_place(&own);
-  struct last_read *read = read_below(thread, &place, task, first);
+  struct last_read *read = read_below(thread, &place, key, task, first);
   if (!read) return;
   __u64 socket = read->connection;
   __u8 tls = read->tls, closed = read->closed, by_socket = read->by_socket;
@@ -42,7 +44,7 @@ static __always_inline void find_socket(struct library_connection *l, struct thr
     __builtin_memset(&l->addresses, 0, sizeof l->addresses);
     return;
   }
-  read->taken = 1;
+  read->above = key->pointer;
   reads_forget(&place);
   l->tls = tls;
   l->closed = closed;

@@ -151,8 +151,8 @@ struct last_read {
   __u8 by_socket; // the socket tier reports this connection
   __u8 closed;    // reset by the peer, with bytes left to read
   __u8 accepted;  // as in struct connection
-  __u8 taken;     // a library's parser has it
-  __u8 unused[3];
+  __u8 unused[4];
+  __u64 above;    // pointer of the library's connection that has it, see library_key; 0: none so far
 };
 
 struct thread {

@@ -237,7 +237,7 @@ static __always_inline void remember_for_library(struct connection *c, struct so
   r->accepted = c->accepted;
   int tls = c->role == ROLE_TLS;
   if (r->connection == c->id && r->by_socket == by_socket && r->tls == tls) return;
-  r->taken &= r->connection == c->id;
+  if (r->connection != c->id) r->above = 0;
   r->connection = c->id;
   r->tls = tls;
   r->by_socket = by_socket;

@@ -176,6 +176,16 @@ test('… nor one that has had a parser and is closed', () => {
   assert.deepEqual([second.event.socket, second.event.tls], [0, false]);
 });
 
+test('a connection that was reset with its second request unread: the socket is still its own', () => {
+  const used = [recv(CLIENT_HELLO), parse(GET), encode(200), 'state 1 7'];
+  const result = run(BOTH, ...used, recv('\x17\x03\x03\0\x20'), parse(GET));
+  assert.deepEqual(summary(result).slice(2), ['closed 0', '#3 > 0 GET / HTTP/1.1', 'closed 1']);
+  const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+  const plain = run(BOTH, recv(GET), parse(GET), encode(200), send(OK), 'state 1 7', recv(GET), parse(GET));
+  const requests = plain.records.filter(({ kind }) => kind === 'request');
+  assert.equal(requests.length, 2, 'by the socket alone');
+});
+
 test('a server that answers the first hello that is seen: a client older than the agent', () => {
   const result = run(BOTH, parse(GET), encode(200), recv('\x16\x03\x03\0\x7a\x02\0\0'), parse(GET));
   const [, , second] = result.records;
