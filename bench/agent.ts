@@ -27,7 +27,8 @@ export class Agent implements Disposable {
     flags: readonly string[],
     more: Readonly<Record<string, string>> = {},
   ): Promise<Agent> {
-    const child = new Child(
+    const [child] = await Child.started(
+      /\bready\b/,
       process.execPath,
       [places.agent, 'run', '--status', 'off', '--trace-instrumented', ...flags],
       {
@@ -40,14 +41,7 @@ export class Agent implements Disposable {
         },
       },
     );
-    const agent = new Agent(child);
-    try {
-      await child.waitFor(/\bready\b/);
-    } catch (error) {
-      child[Symbol.dispose]();
-      throw error;
-    }
-    return agent;
+    return new Agent(child);
   }
 
   get cpuMicroseconds(): number {

@@ -35,6 +35,22 @@ export class Child implements Disposable {
     });
   }
 
+  /** Started, and its output as far as `pattern`; without that it is killed. */
+  static async started(
+    pattern: RegExp,
+    file: string,
+    args: readonly string[],
+    options: ChildOptions = {},
+  ): Promise<readonly [Child, RegExpMatchArray]> {
+    const child = new Child(file, args, options);
+    try {
+      return [child, await child.waitFor(pattern)];
+    } catch (error) {
+      child[Symbol.dispose]();
+      throw error;
+    }
+  }
+
   get pid(): number {
     const { pid } = this.#process;
     if (pid === undefined) throw new Error(`Cannot start ${this.#name}`);

@@ -140,32 +140,32 @@ function targetTable(rounds: readonly Round[], comparisons: readonly Comparison[
 }
 
 /**
- * With bare hooks, and with an agent; the bar; and what prototypes of the same hooks cost where it was set, as far as that was
+ * With bare hooks, and with an agent; and what prototypes of the same hooks cost where the bar was set, as far as that was
  * measured: the socket tier, with axum's route, the library tier with it.
  */
-const YARDSTICKS: readonly (readonly [
-  bare: VariantName,
-  agent: VariantName,
-  base: VariantName,
-  bar: number,
-  there?: number,
-])[] = [
-  ['hyperBare', 'hyperAgent', 'hyper', 1.5, 0.85],
-  ['axumBare', 'axumAgent', 'axum', 2.5, 1.9],
-  ['tlsBare', 'tlsAgent', 'tls', 3.5, 2.4],
-  ['callBare', 'callAgentAlone', 'call', 6],
-  ['rpcBare', 'rpcAgent', 'rpc', 5],
-  ['rpcCallBare', 'rpcCallAgentAlone', 'rpcCall', 7],
+const YARDSTICKS: readonly (readonly [bare: VariantName, agent: VariantName, there?: number])[] = [
+  ['hyperBare', 'hyperAgent', 0.85],
+  ['axumBare', 'axumAgent', 1.9],
+  ['tlsBare', 'tlsAgent', 2.4],
+  ['callBare', 'callAgentAlone'],
+  ['rpcBare', 'rpcAgent'],
+  ['rpcCallBare', 'rpcCallAgentAlone'],
 ];
 
 function yardstickTable(rounds: readonly Round[]): string {
-  const rows = YARDSTICKS.map(([bare, agent, base, bar, there]): Row => {
+  const compared = [...COMPARISONS, ...CALLS, ...RPC];
+  const rows = YARDSTICKS.flatMap(([bare, agent, there]): Row[] => {
+    const comparison = compared.find(({ name }) => name === agent);
+    if (!comparison) return [];
+    const { with: base, bar = '' } = comparison;
     const own = spread(addedCpu(rounds, { name: bare, with: base })).median;
-    const ours = spread(addedCpu(rounds, { name: agent, with: base })).median;
-    const scaled = there === undefined ? '' : ((bar * own) / there).toFixed(2);
+    const ours = spread(addedCpu(rounds, comparison)).median;
+    const ratio = there === undefined ? undefined : Number(bar) / there;
     return [
-      ...[VARIANTS[agent], own.toFixed(2), ours.toFixed(2), (ours / own).toFixed(2)],
-      ...[there === undefined ? '' : (bar / there).toFixed(2), `${bar}`, scaled],
+      [
+        ...[VARIANTS[agent], own.toFixed(2), ours.toFixed(2), (ours / own).toFixed(2)],
+        ...[ratio?.toFixed(2) ?? '', bar, ratio === undefined ? '' : (ratio * own).toFixed(2)],
+      ],
     ];
   });
   const columns = [

@@ -90,14 +90,9 @@ export class Server implements Disposable {
   }
 
   static async start(executable: string, args: readonly string[], place: Place): Promise<Server> {
-    const child = new Child(executable, args, { cpu: place.cpu });
-    try {
-      const [, port] = await child.waitFor(/^(?:listening|connected) (\d+) /);
-      return new Server(child, Number(port), place);
-    } catch (error) {
-      child[Symbol.dispose]();
-      throw error;
-    }
+    const listening = /^(?:listening|connected) (\d+) /;
+    const [child, [, port]] = await Child.started(listening, executable, args, { cpu: place.cpu });
+    return new Server(child, Number(port), place);
   }
 
   get pid(): number {

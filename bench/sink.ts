@@ -26,8 +26,8 @@ export class Sink implements Disposable {
   }
 
   static async start(programs: string, cpu: number, kept?: 'edges'): Promise<Sink> {
-    const child = new Child(join(programs, 'bench-sink'), kept ? [kept] : [], { cpu });
-    const [, port] = await child.waitFor(/^listening (\d+) /);
+    const program = join(programs, 'bench-sink');
+    const [child, [, port]] = await Child.started(/^listening (\d+) /, program, kept ? [kept] : [], { cpu });
     return new Sink(child, Number(port));
   }
 

@@ -1,4 +1,4 @@
-import { measure, type Sample, type Setting } from './measure.ts';
+import { type Companion, measure, type Sample, type Setting } from './measure.ts';
 import { type CallerVariant, type RpcVariant, Server, type Variant } from './server.ts';
 import type { Sink } from './sink.ts';
 
@@ -45,14 +45,10 @@ export const VARIANTS = {
 export type VariantName = keyof typeof VARIANTS;
 export type Round = Readonly<Partial<Record<VariantName, Sample>>>;
 
-interface Step {
+interface Step extends Omit<Companion, 'flags'> {
   readonly name: VariantName;
   /** Flags of the agent beside, given the pids of the target and of a program that nobody talks to. */
   readonly flags?: (target: string, idle: string) => readonly string[];
-  /** Of that agent. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** In place of an agent: bare hooks where these of its programs are. */
-  readonly bare?: readonly string[];
 }
 
 /** Steps of a group run on one process, so that nothing but the agent differs between them. */

@@ -84,23 +84,25 @@ int BPF_PROG(yard_sent, struct sock *sk, int bytes, int flags) {
   return 0;
 }
 
-// hyper's parser: a BytesMut behind the argument, empty before hyper has read.
+// Behind the second argument, zeros where nothing is; 0 in another process.
+static __always_inline int read_words(struct pt_regs *ctx, __u64 *words) {
+  if (is_other()) return 0;
+  bpf_probe_read_user(words, 16, (void *)ctx->si);
+  return 1;
+}
+
+// hyper's parser: a BytesMut, empty before hyper has read.
 SEC("uprobe.multi")
 int yard_parse(struct pt_regs *ctx) {
   __u64 words[2] = {};
-  if (is_other()) return 0;
-  bpf_probe_read_user(words, 16, (void *)ctx->si);
-  if (words[1]) submit_head(ctx->si, words[0], words[1]);
+  if (read_words(ctx, words) && words[1]) submit_head(ctx->si, words[0], words[1]);
   return 0;
 }
 
-// Two words behind an argument.
 SEC("uprobe.multi")
 int yard_words(struct pt_regs *ctx) {
   __u64 words[2] = {};
-  if (is_other()) return 0;
-  bpf_probe_read_user(words, 16, (void *)ctx->si);
-  submit_record(words[0], words[1]);
+  if (read_words(ctx, words)) submit_record(words[0], words[1]);
   return 0;
 }
 

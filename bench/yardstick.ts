@@ -16,14 +16,8 @@ export class Yardstick implements Disposable {
     const script = fileURLToPath(new URL('yardstick-hooks.js', import.meta.url));
     const executable = realpathSync(`/proc/${pid}/exe`);
     const args = [script, `${pid}`, executable, programs.join(',')];
-    const yardstick = new Yardstick(new Child(process.execPath, args, { cpu: places.agentCpu }));
-    try {
-      await yardstick.#child.waitFor(/^ready$/m);
-    } catch (error) {
-      yardstick[Symbol.dispose]();
-      throw error;
-    }
-    return yardstick;
+    const [child] = await Child.started(/^ready$/m, process.execPath, args, { cpu: places.agentCpu });
+    return new Yardstick(child);
   }
 
   async stop(): Promise<void> {

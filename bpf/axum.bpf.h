@@ -49,12 +49,17 @@ static __always_inline __u64 equal_bytes(__u64 word, __u8 byte) {
   return ~(((x & EACH_BYTE(0x7f)) + EACH_BYTE(0x7f)) | x | EACH_BYTE(0x7f));
 }
 
+// Two words: of the table's hasher.
+static __always_inline const __u64 *hasher_keys(const struct route_lookup *t, const struct binary_layout *l) {
+  return (const void *)(t->table + (l->table_keys & (TABLE_BYTES - 16)));
+}
+
 // hashbrown's probe sequence: groups of 16 control bytes, each holding the hash's top 7 bits or 0xff for a
 // bucket that was never used, where the search ends. A global function: walked once by the verifier.
 __noinline int find_by_hash(struct route_lookup *t, const struct binary_layout *l) {
   if (!t || !l) return 0;
-  const __u8 *keys = t->table + (l->table_keys & (TABLE_BYTES - 16));
-  __u64 hash = hash_route_id(*(__u64 *)keys, *(__u64 *)(keys + 8), t->id);
+  const __u64 *keys = hasher_keys(t, l);
+  __u64 hash = hash_route_id(keys[0], keys[1], t->id);
   __u64 position = hash & t->mask;
   __u8 tag = hash >> 57;
   for (int step = 1; step <= GROUP_STEPS; step++) {
@@ -94,7 +99,7 @@ static __always_inline int is_table(const struct route_lookup *t) {
 // Where a table's bucket of an id is, it stays: axum's routers are not changed while they serve. Another table in the place of
 // one that is gone has other keys, or is a clone: then the same ids are in the same buckets.
 static __always_inline int find_known(struct route_lookup *t, const struct binary_layout *l) {
-  const __u64 *keys = (void *)(t->table + (l->table_keys & (TABLE_BYTES - 16)));
+  const __u64 *keys = hasher_keys(t, l);
   __u64 *k = t->known_table;
   if (k[0] != t->control || k[1] != t->mask || k[2] != keys[0] || k[3] != keys[1]) {
     k[0] = t->control;

@@ -459,7 +459,7 @@ static __always_inline void client_encode(struct pt_regs *ctx, int written) {
 
 static __always_inline void put_thread_addresses(struct event_client_response *e, __u64 task) {
   struct thread *thread = bpf_task_storage_get(&threads, current_thread(), 0, 0);
-  if (thread && thread->read.connection && thread->read.task == task) put_client_addresses(e, &thread->read.addresses);
+  if (thread && is_read_by(&thread->read, task)) PUT_ADDRESSES(e, &thread->read.addresses);
 }
 
 static __always_inline void library_client_response(struct client_connection *l, struct feed *f, __u64 process) {

@@ -379,14 +379,10 @@ static __always_inline void put_peer(struct event_stream *e, __u64 task) {
   if (!t) return;
   t->accepts.known = 0; // whatever this task makes from here on is not for the last stream it has accepted
   const struct last_read *r = &t->read;
-  if (!r->connection || r->task != task) return;
+  if (!is_read_by(r, task)) return;
   e->socket = r->connection;
   if (r->tls) e->header.flags |= FLAG_TLS;
-  e->family = r->addresses.family;
-  e->local_port = r->addresses.local_port;
-  e->peer_port = r->addresses.peer_port;
-  __builtin_memcpy(e->local_address, r->addresses.local, 16);
-  __builtin_memcpy(e->peer_address, r->addresses.peer, 16);
+  PUT_ADDRESSES(e, &r->addresses);
 }
 
 // ---- what a server receives, and a client ----

@@ -23,20 +23,18 @@ static __always_inline int is_closed(const struct sock *sk) {
   return (family == AF_INET || family == AF_INET6) && sk->__sk_common.skc_state == TCP_CLOSE;
 }
 
-static __always_inline void put_addresses(struct event_request *r, const struct addresses *a) {
-  __builtin_memcpy(r->local_address, a->local, 16);
-  __builtin_memcpy(r->peer_address, a->peer, 16);
-  r->family = a->family;
-  r->local_port = a->local_port;
-  r->peer_port = a->peer_port;
-}
+// Records of three types have them, under the same names.
+#define PUT_ADDRESSES(record, from)                                                                        \
+  do {                                                                                                     \
+    __builtin_memcpy((record)->local_address, (from)->local, 16);                                          \
+    __builtin_memcpy((record)->peer_address, (from)->peer, 16);                                            \
+    (record)->family = (from)->family;                                                                     \
+    (record)->local_port = (from)->local_port;                                                             \
+    (record)->peer_port = (from)->peer_port;                                                               \
+  } while (0)
 
-static __always_inline void put_client_addresses(struct event_client_response *e, const struct addresses *a) {
-  __builtin_memcpy(e->local_address, a->local, 16);
-  __builtin_memcpy(e->peer_address, a->peer, 16);
-  e->family = a->family;
-  e->local_port = a->local_port;
-  e->peer_port = a->peer_port;
+static __always_inline int is_read_by(const struct last_read *read, __u64 task) {
+  return read->connection && read->task == task;
 }
 
 static __always_inline struct event_client_response *begin_client_response(struct scratch *s, __u16 kind, __u64 now,
@@ -106,7 +104,7 @@ static __always_inline void begin_request_record(struct feed *f, __u16 kind) {
   r->socket = c->id;
   r->source = SOURCE_SOCKET;
   read_addresses(f->sk, &addresses);
-  put_addresses(r, &addresses);
+  PUT_ADDRESSES(r, &addresses);
 }
 
 // The three that follow give 1 when the request is sampled.

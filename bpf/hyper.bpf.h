@@ -3,10 +3,6 @@
 
 static const struct library_connection NEW_LIBRARY_CONNECTION = {};
 
-static __always_inline int is_read_by(const struct last_read *read, __u64 task) {
-  return read->connection && read->task == task;
-}
-
 // What a task has read last, of a connection that the process has accepted and that no parser has.
 static __always_inline struct last_read *early_read(struct recent_key *place, __u64 task) {
   struct last_read *read = task ? reads_find(place) : 0;
@@ -36,8 +32,8 @@ static __always_inline void find_socket(struct library_connection *l, struct thr
   if (!read) return;
   __u64 socket = read->connection;
   __u8 tls = read->tls, closed = read->closed, by_socket = read->by_socket;
-  struct library_key *above = bpf_map_lookup_elem(&library_sockets, &socket);
-  if (!first && above && above->pointer != key->pointer) return;
+  struct library_key *above = first ? 0 : bpf_map_lookup_elem(&library_sockets, &socket);
+  if (above && above->pointer != key->pointer) return;
   l->addresses = read->addresses;
   RECENT_BARRIER;
   if (read->connection != socket || !is_read_by(read, task)) { // its place was taken for another task's meanwhile
@@ -92,7 +88,7 @@ static __always_inline void library_request(struct library_connection *l, struct
   r->start_ns = l->head_start_ns ? l->head_start_ns : f->now;
   r->socket = l->socket;
   r->source = SOURCE_LIBRARY;
-  put_addresses(r, &l->addresses);
+  PUT_ADDRESSES(r, &l->addresses);
   f->s->now = f->now;
   l->sampled = submit_request(f->s);
   if (f->target->flags & (TARGET_ROUTES | TARGET_CONTEXTS)) task_request(process, f->task, l->id, r, f->target->slot_site);
