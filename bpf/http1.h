@@ -229,7 +229,10 @@ static __always_inline int request_head_step(struct feed *f) {
   if (result == HEAD_BAD) {
     if (f->s->scan.head.http2 && !(f->s->target_flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) count(COUNTER_HTTP2);
     if (f->s->sent) emit_head_dropped(f->now, c->id);
-    if ((c->role == ROLE_NEW && !c->received) || f->s->scan.head.http2) c->role = ROLE_OTHER;
+    if ((c->role == ROLE_NEW && !c->received) || f->s->scan.head.http2) {
+      c->role = ROLE_OTHER;
+      c->unclear = !f->s->scan.head.http2;
+    }
     f->requests->state = HALF_UNKNOWN;
     return 1;
   }

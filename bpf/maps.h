@@ -105,7 +105,7 @@ struct connection {
   __u8 looks;   // how often a connection of another kind was looked at again
   __u16 early;  // reads that were remembered by their task, of `accepted`
   __u8 accepted; // it began with a client's hello that was read: a server's, under TLS
-  __u8 unused;
+  __u8 unclear;  // of ROLE_OTHER: not HTTP/2 either. TLS may follow
   struct outgoing out;
 };
 

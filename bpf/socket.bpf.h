@@ -245,6 +245,14 @@ static __always_inline void remember_for_library(struct connection *c, struct so
   if (c->accepted) remember_early(c, r);
 }
 
+#define PROXY_1 0x2059584f5250ULL          // "PROXY "
+#define PROXY_2 0x510a0d000a0d0a0dULL // "\r\n\r\n\0\r\nQ"
+
+// A load balancer's line or block before all else (PROXY protocol, §2.1 and §2.2): what follows is the connection.
+static __always_inline int is_proxy_header(__u64 word) {
+  return (word & 0xffffffffffffULL) == PROXY_1 || word == PROXY_2;
+}
+
 // Says what a connection is by the first bytes read from it.
 static __always_inline void classify_read(struct connection *c, __u64 word) {
   if (is_tls(word) || word == TLS_HANDSHAKE) c->role = ROLE_TLS; // perhaps the first byte alone
@@ -264,13 +272,22 @@ static __always_inline void notice_client_tls(struct target *target, __u64 word)
   if (target->flags & TARGET_WATCH_CLIENT_TLS) emit_process(EVENT_NEEDED, 0, FLAG_CLIENT);
 }
 
+#define MAX_LOOKS 16
+
+// What began as neither HTTP nor TLS, with a header of its own, may become TLS.
+static __always_inline int looks_again(const struct connection *c) {
+  return c->role == ROLE_OTHER && c->unclear && c->looks < MAX_LOOKS;
+}
+
 #define LIBRARIES (TARGET_LIBRARY | TARGET_CLIENT_LIBRARY)
 #define STREAMS (TARGET_STREAMS | TARGET_CLIENT_STREAMS)
 
 static __always_inline void server_read(struct connection *c, struct sock *sk, struct target *target,
                                         const struct moved *m) {
-  if (c->role == ROLE_NEW) {
+  if (c->role == ROLE_NEW || looks_again(c)) {
     __u64 word = peek(&m->buffers, m->bytes);
+    if (c->role == ROLE_OTHER) c->looks++;
+    else if (is_proxy_header(word)) return;
     classify_read(c, word);
     if (c->role == ROLE_TLS) notice_tls(target, word);
     c->accepted = c->role == ROLE_TLS && is_hello(word, m->bytes);
@@ -288,7 +305,7 @@ static __always_inline void server_read(struct connection *c, struct sock *sk, s
 }
 
 static __always_inline int ignores_reads(const struct connection *c, const struct target *target) {
-  if (c->role == ROLE_OTHER) return !(target->flags & STREAMS);
+  if (c->role == ROLE_OTHER) return !(target->flags & STREAMS) && !looks_again(c);
   if (c->role == ROLE_CLIENT) return c->rx.state >= HALF_UNTIL_CLOSE || !(target->flags & TARGET_CLIENT_SOCKET);
   return c->role == ROLE_SERVER && c->rx.state >= HALF_UNTIL_CLOSE && c->rx.state != HALF_WAIT &&
          !(target->flags & LIBRARIES);
@@ -322,8 +339,6 @@ static __always_inline void link_tls_client(struct connection *c, struct client_
   l->socket = c->id;
   c->library = key.pointer;
 }
-
-#define MAX_LOOKS 16
 
 // Says what a connection is by the first bytes written to it. One whose beginning was not seen may turn out to
 // be a client's at the next request.

@@ -20,6 +20,7 @@ import { createExport, type Export } from './export/export.ts';
 import { exportLosses } from './export/stats.ts';
 import { missingPrivilege } from './kernel/capabilities.ts';
 import { unsupportedKernel } from './kernel/kernel-version.ts';
+import { limitAllocator } from './kernel/libc.ts';
 import { isGlob } from './process/glob.ts';
 import { readHost } from './process/host.ts';
 import { procSource } from './process/proc.ts';
@@ -60,6 +61,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   }
   const obstacle = unsupportedKernel() ?? missingPrivilege();
   if (obstacle) throw new UserError(`Cannot trace: ${obstacle}`);
+  limitAllocator();
   const stop = signalled(); // from now on a signal means a clean end, also while attaching
   const output = new Output(options);
   const { log } = output;
@@ -216,7 +218,7 @@ class Agent implements AsyncDisposable {
     });
     this.#log.info(`ready: ${this.#processes.count} programs traced`);
     this.#status.start();
-    setTimeout(collectStartUpGarbage, SECOND_MS).unref();
+    setTimeout(() => void collectStartUpGarbage(), SECOND_MS).unref();
   }
 
   async run(signal: Promise<Stop>): Promise<number> {

@@ -1,10 +1,8 @@
 // Analyses one program in a process of its own, with an empty cache and again with what that left; prints JSON.
 import { statSync } from 'node:fs';
-import { cachedPlan } from '../../src/agent/cached-plan.ts';
-import { analyze } from '../../src/analysis/analyze.ts';
+import { knownPlan } from '../../src/agent/known-plan.ts';
+import { planFile } from '../../src/agent/plan-file.ts';
 import { UserError } from '../../src/base/errors.ts';
-import { QUERIES } from '../../src/libraries/index.ts';
-import { MEMBER_QUERIES } from '../../src/libraries/measured.ts';
 import type { SourceChoice } from '../../src/plan/plan.ts';
 
 export interface OneResult {
@@ -24,9 +22,11 @@ export interface OneResult {
 type Planned = Pick<OneResult, 'sites' | 'sources' | 'refused'>;
 
 async function plan(path: string, cacheDirectory: string): Promise<Planned> {
-  const analysis = await analyze(path, QUERIES, { cacheDirectory, members: MEMBER_QUERIES });
   try {
-    const { probes, sources } = await cachedPlan(analysis, 'auto');
+    const file = { path, tier: 'auto', cacheDirectory } as const;
+    const { plan } = knownPlan(file) ?? (await planFile(file));
+    if (!plan) return { sites: 0, sources: [], refused: 'not a Rust program' };
+    const { probes, sources } = plan;
     return { sites: probes.length, sources, refused: undefined };
   } catch (error) {
     if (error instanceof UserError) return { sites: 0, sources: [], refused: error.message };

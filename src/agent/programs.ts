@@ -1,10 +1,7 @@
-import { analyze } from '../analysis/analyze.ts';
 import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from '../config.ts';
 import type { Link } from '../kernel/kernel.ts';
-import { QUERIES } from '../libraries/index.ts';
-import { MEMBER_QUERIES } from '../libraries/measured.ts';
 import { ownExporter } from '../libraries/opentelemetry/opentelemetry.ts';
 import {
   type Plan,
@@ -17,7 +14,6 @@ import {
 import { TASK_SLOT } from '../plan/without-site.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
-import { cachedPlan } from './cached-plan.ts';
 import {
   encodeLayout,
   encodeTarget,
@@ -26,6 +22,7 @@ import {
   type Parkable,
   probeCookie,
 } from './kernel-values.ts';
+import { Planner } from './planner.ts';
 import { SiteNumbers } from './site-numbers.ts';
 import type { Tracing } from './tracing.ts';
 
@@ -121,6 +118,7 @@ export type ProgramsConfig = Pick<Config, 'tier' | 'traceInstrumented' | 'captur
 export class Programs implements Disposable {
   readonly #tracing: Tracing;
   readonly #tier: Tier;
+  readonly #planner: Planner;
   readonly #traceInstrumented: boolean;
   readonly #log: Log;
   readonly #captured: readonly string[];
@@ -136,6 +134,7 @@ export class Programs implements Disposable {
     this.#numbers = new SiteNumbers(tracing.kernel.map('sites'));
     this.#changePlan = changePlan;
     this.#tier = config.tier;
+    this.#planner = new Planner(config.tier);
     this.#traceInstrumented = config.traceInstrumented;
     this.#log = log;
     this.#captured = Object.values(config.captureHeaders).flat();
@@ -273,14 +272,15 @@ export class Programs implements Disposable {
     for (const program of this.#ready.values()) detach(allLinks(program));
     this.#ready.clear();
     this.#byFile.clear();
+    this.#planner[Symbol.dispose]();
   }
 
   async #attach(path: string, name: string): Promise<Attached> {
     const started = performance.now();
-    const analysis = await analyze(path, QUERIES, { members: MEMBER_QUERIES });
-    if (!analysis.facts.isRust) throw new UserError(`Cannot trace ${name}: not a Rust program`);
-    for (const problem of analysis.problems) this.#log.warn(`${name}: ${problem}`);
-    const plan = this.#changePlan(await this.#withInjection(await cachedPlan(analysis, this.#tier), name));
+    const planned = await this.#planner.plan(path);
+    if (!planned.plan) throw new UserError(`Cannot trace ${name}: not a Rust program`);
+    for (const problem of planned.problems) this.#log.warn(`${name}: ${problem}`);
+    const plan = this.#changePlan(await this.#withInjection(planned.plan, name));
     const own = this.#traceInstrumented ? undefined : ownExporter(plan.libraries);
     if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);

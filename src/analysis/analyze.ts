@@ -1,7 +1,7 @@
 import { type ElfFile, parseElf } from '../elf/elf.ts';
-import { cacheKey, contentId, defaultCacheDirectory, isSettled, readCache, writeEntry } from './cache.ts';
+import { type CachedFacts, cacheKey, defaultCacheDirectory, readCache, writeEntry } from './cache.ts';
 import { createCodeReader } from './code-reader.ts';
-import { collectFacts } from './collect.ts';
+import { collectFacts, type Questions } from './collect.ts';
 import { debugCandidates } from './debug-file.ts';
 import type { BinaryFacts, CodeReader, MemberQuery, SymbolQuery } from './facts.ts';
 import { checkLoadable, fileFacts } from './file-facts.ts';
@@ -12,13 +12,6 @@ export interface Analysis {
   readonly readCode: CodeReader;
   /** What could not be used and why: a debug file that does not belong to this one, a damaged table. */
   readonly problems: readonly string[];
-  /** Where facts of these very bytes are kept, and under which name; undefined when they are not. */
-  readonly cached: CachePlace | undefined;
-}
-
-export interface CachePlace {
-  readonly directory: string;
-  readonly key: string;
 }
 
 export interface AnalyzeOptions {
@@ -50,22 +43,38 @@ async function cachedFacts(
   source: FileSource,
   queries: readonly SymbolQuery[],
   options: AnalyzeOptions,
-): Promise<Omit<Analysis, 'readCode'>> {
+): Promise<CachedFacts> {
   const directory = options.cacheDirectory ?? defaultCacheDirectory(process.env);
   const own = fileFacts(elf);
-  const members = options.members ?? [];
+  const questions = { queries, members: options.members ?? [] };
   const problems: string[] = [];
   const candidates = debugCandidates(elf, own.buildId, problems, options.debugRoot);
-  if (directory === false || !isSettled(source.identity, Date.now())) {
-    const facts = await collectFacts(elf, own, candidates, { queries, members }, problems);
-    return { facts, problems, cached: undefined };
-  }
-  const paths = candidates.map(({ path }) => path);
-  const key = cacheKey(contentId(own.buildId, source.identity), paths, { queries, members });
+  const collect = async () => ({
+    facts: await collectFacts(elf, own, candidates, questions, problems),
+    problems,
+  });
+  if (directory === false) return await collect();
+  const debugPaths = candidates.map(({ path }) => path);
+  const asked = textOf(questions);
+  const key = cacheKey({ elf, identity: source.identity, debugPaths, asked });
+  if (key === undefined) return await collect();
   const known = readCache(directory, key);
-  const cached = { directory, key };
-  if (known !== undefined) return { ...known, cached };
-  const facts = await collectFacts(elf, own, candidates, { queries, members }, problems);
-  writeEntry(directory, key, { facts, problems });
-  return { facts, problems, cached };
+  if (known) return known;
+  const found = await collect();
+  writeEntry(directory, key, found);
+  return found;
+}
+
+/** Questions as JSON can tell them apart. */
+function textOf({ queries, members }: Questions): unknown {
+  const asked = queries.map(({ id, kind, contains, pattern, vtableWord, recovery, inlinedBeside }) => [
+    id,
+    kind,
+    contains,
+    String(pattern),
+    vtableWord,
+    recovery?.kind,
+    inlinedBeside,
+  ]);
+  return [asked, members];
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Questions } from './collect.ts';
+import type { ElfFile } from '../elf/elf.ts';
+import { buildId } from '../elf/notes.ts';
 import type { BinaryFacts } from './facts.ts';
 import type { FileIdentity } from './file-source.ts';
 
@@ -24,7 +25,7 @@ export function defaultCacheDirectory(env: Readonly<Record<string, string | unde
  * What stands for the contents of a file. Without a build id it is the file itself: device, inode and the time of
  * its last change.
  */
-export function contentId(buildId: string | undefined, identity: FileIdentity): string {
+function contentId(buildId: string | undefined, identity: FileIdentity): string {
   const { device, inode, size, modifiedNs, changedNs } = identity;
   return buildId === undefined
     ? `file ${device} ${inode} ${size} ${modifiedNs} ${changedNs}`
@@ -35,27 +36,24 @@ export function contentId(buildId: string | undefined, identity: FileIdentity): 
  * A file changed less than two seconds ago may change again without a new time stamp (they are as coarse as the
  * file system's clock), so its facts are not kept.
  */
-export function isSettled(identity: FileIdentity, nowMs: number): boolean {
+function isSettled(identity: FileIdentity, nowMs: number): boolean {
   const changedMs = Number(identity.changedNs / 1_000_000n);
   return nowMs - changedMs > 2000;
 }
 
-/** Everything the facts depend on: the file, its debug file candidates and the questions. */
-export function cacheKey(
-  content: string,
-  debugPaths: readonly string[],
-  { queries, members }: Questions,
-): string {
-  const questions = queries.map(({ id, kind, contains, pattern, vtableWord, recovery, inlinedBeside }) => [
-    id,
-    kind,
-    contains,
-    String(pattern),
-    vtableWord,
-    recovery?.kind,
-    inlinedBeside,
-  ]);
-  const parts = [FORMAT, content, debugPaths.map(stamp), questions, members];
+/** What an entry depends on: the file, its debug file candidates, and what was asked of them. */
+export interface CacheSubject {
+  readonly elf: ElfFile;
+  readonly identity: FileIdentity;
+  readonly debugPaths: readonly string[];
+  /** JSON tells one question from another. */
+  readonly asked: unknown;
+}
+
+/** undefined while the file may still change without showing it. */
+export function cacheKey({ elf, identity, debugPaths, asked }: CacheSubject): string | undefined {
+  if (!isSettled(identity, Date.now())) return undefined;
+  const parts = [FORMAT, contentId(buildId(elf), identity), debugPaths.map(stamp), asked];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

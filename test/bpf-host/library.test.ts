@@ -134,6 +134,51 @@ test('… is not that of a second connection of the task', () => {
   assert.deepEqual([second.event.socket, second.event.tls], [0, false]);
 });
 
+const PROXY_LINE = 'PROXY TCP4 10.0.0.9 10.0.0.1 50001 443\r\n';
+const PROXY_BLOCK = '\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\0\0\x09\x0a\0\0\x01\xc3\x51\x01\xbb';
+
+test('behind a load balancer that puts the PROXY protocol before TLS', () => {
+  const finished = '\x14\x03\x03\0\x01\x01';
+  for (const target of [BOTH, LIBRARY])
+    for (const header of [PROXY_LINE, PROXY_BLOCK])
+      for (const reads of [
+        [recv(header), recv(CLIENT_HELLO)],
+        [recv(`${header}${CLIENT_HELLO}`), recv(finished)],
+      ]) {
+        const result = run(target, ...reads, parse(GET));
+        const [request] = result.records;
+        assert(request?.kind === 'request');
+        assert.deepEqual([request.event.socket, request.event.tls], [1, true]);
+      }
+  const watched = targetCommand(FLAG.SOCKET | FLAG.WATCH_TLS);
+  assert.deepEqual(summary(run(watched, recv(PROXY_LINE), recv(CLIENT_HELLO))), ['needed-server']);
+});
+
+test('… and before plaintext', () => {
+  const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+  for (const header of [PROXY_LINE, PROXY_BLOCK]) {
+    const result = run(BOTH, recv(header), recv(GET), parse(GET), encode(200), send(OK));
+    assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '< 0 200']);
+  }
+});
+
+test('what looks like TLS in another protocol, or in HTTP/2, is not', () => {
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+  for (const reads of [
+    [preface, CLIENT_HELLO],
+    ['hello\r\n\r\n', ...Array.from({ length: 16 }, () => 'hello\r\n\r\n'), CLIENT_HELLO],
+  ]) {
+    const result = run(
+      targetCommand(FLAG.LIBRARY | FLAG.SOCKET | TASKS),
+      ...reads.map((text) => recv(text)),
+      parse(GET),
+    );
+    const [request] = result.records;
+    assert(request?.kind === 'request');
+    assert.equal(request.event.tls, false);
+  }
+});
+
 test('a socket that was not known at the first request is at a later one, when the process has accepted it', () => {
   const first = [thread(1, 8), recv(CLIENT_HELLO), thread(1, 7), parse(GET), encode(200)];
   const result = run(BOTH, ...first, recv(CLIENT_HELLO, { socket: 2 }), thread(2, 7), parse(GET));
