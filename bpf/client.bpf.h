@@ -609,8 +609,9 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
   int waiting = call && call->place.id == o->id && call->pending != PENDING_DONE;
   int unwritten = waiting || o->unwritten;
   if (key == o->id || (waiting && call->pending == PENDING_SHARED)) { // of most of them nobody knows
-    int refused = c->connect_error && !c->established && state == FUTURE_RETURNED;
-    unwritten = waiting && refused && leave_shared(process, o, call->since);
+    // Refused all over, or connected and no more: TLS has failed.
+    int failed = !c->connect_error != !c->established && state == FUTURE_RETURNED;
+    unwritten = waiting && failed && leave_shared(process, o, call->since);
     waiting = 0;
   }
   fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());

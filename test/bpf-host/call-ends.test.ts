@@ -158,6 +158,40 @@ ends(
   [CALL(1), CALL(2), '#2 => 0 call 2', '#2 <= 0 200 call 2', 'end 1 suspended'],
 );
 
+const CONNECTED = [connecting(5), connected(5)];
+const REFUSED = [connecting(5), refused(111, 5)];
+const BARE: CallOptions = { headers: [0, 0] };
+const AGAIN: CallOptions = { ...BARE, pathOf: 1 };
+for (const [name, failure, said] of [
+  ['refused', REFUSED, 'spawned connects 1 errno 111 port 40005'],
+  ['that got no further than a connection', CONNECTED, 'spawned connects 1 established 1 port 40005'],
+] as const) {
+  ends(
+    `a call ${name}, whose text is another call's before its caller has heard`,
+    [
+      ...[...call(1, BARE), ...failure, newTask(8), inTask(8), ...call(2, AGAIN), inTask(7)],
+      ...drop(1, 'returned', BARE),
+    ],
+    [CALL(1), CALL(2), `end 1 returned ${said}`],
+  );
+  ends(
+    `… which was written meanwhile: nobody knows which of the two`,
+    [
+      ...[
+        ...call(1, BARE),
+        ...failure,
+        newTask(8),
+        inTask(8),
+        ...call(2, AGAIN),
+        ...written(2, AGAIN),
+        inTask(7),
+      ],
+      ...drop(1, 'returned', BARE),
+    ],
+    [CALL(1), CALL(2), `end 1 returned written ${said}`, 'CALL_UNLINKED 1'],
+  );
+}
+
 test('16 calls of a task are remembered', () => {
   const ids = Array.from({ length: 20 }, (_, i) => i + 1);
   const all = (order: readonly number[]) =>
