@@ -200,7 +200,7 @@ for (const [program, https] of [
     using session = await CallSession.start({ program, https });
     await session.session.agent.stop();
     using load = startLoad(session.target, {
-      ...{ shapes: QUICK, count: 1_000_000, durationMs: 8_000, concurrency: 64, prefix: 'before' },
+      ...{ shapes: QUICK, count: 1_000_000, durationMs: 7_000, concurrency: 64, prefix: 'before' },
     });
     await pause(1_000);
     const { executable } = session.target;

@@ -179,7 +179,7 @@ for (const program of PROGRAMS) {
   for (const tls of [false, true]) {
     test(`${program}${tls ? ', TLS' : ''}, attached to connections in use: right from then on`, async (t) => {
       using session = await GrpcSession.start({ program, tls, detached: true });
-      using load = session.startLoad({ kinds: QUICK, count: 1_000_000, durationMs: 9_000, concurrency: 64 });
+      using load = session.startLoad({ kinds: QUICK, count: 1_000_000, durationMs: 7_500, concurrency: 64 });
       await pause(1_500);
       await session.attach();
       const readyNs = BigInt(Date.now()) * 1_000_000n + ATTACHED_NS;

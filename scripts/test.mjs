@@ -2,6 +2,7 @@
 //   npm test                         everything
 //   npm test -- unit                 only what needs no privilege
 //   npm test -- e2e [text…]          only end-to-end tests, of files whose name holds one of the texts
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { root, run } from './setup-cache.mjs';
 import { buildCollector } from './setup-collector.mjs';
@@ -13,6 +14,9 @@ import { installSystemPackages } from './setup-system.mjs';
 const [which = 'all', ...names] = process.argv.slice(2);
 const unit = which !== 'e2e';
 const endToEnd = which !== 'unit';
+
+/** End-to-end tests wait for processes a third of their time. */
+const AT_ONCE = 2;
 
 const STAGES = [
   { name: 'node packages', run: installNodePackages },
@@ -30,7 +34,7 @@ const STAGES = [
   { name: 'collector', run: buildCollector, when: endToEnd },
   {
     name: 'end-to-end tests',
-    run: () => runTests(testsIn('e2e').filter(isWanted), ['--test-concurrency=1']),
+    run: () => runEndToEnd(testsIn('e2e').filter(isWanted)),
     when: endToEnd,
   },
 ];
@@ -47,8 +51,50 @@ const SEED = join(root, 'dist', 'test', 'seed.js');
 
 function runTests(files, options) {
   if (files.length === 0) throw new Error('no test file matches');
-  run(process.execPath, ['--import', SEED, '--test', '--test-reporter=spec', ...options, ...files]);
+  run(process.execPath, testArguments(files, options));
 }
+
+const testArguments = (files, options) => [
+  ...['--import', SEED, '--test', '--test-reporter=spec', ...options],
+  ...files,
+];
+
+/** The spans of a test are a hundred megabytes of JSON: with room for young objects they are collected half as long. */
+const END_TO_END = ['--max-semi-space-size=64', `--test-concurrency=${AT_ONCE}`];
+
+/** A virtual machine needs no more than what others leave of one CPU: it runs beside them. */
+async function runEndToEnd(files) {
+  const inMachine = (path) => path.endsWith('vm.test.js');
+  const others = files.filter((path) => !inMachine(path));
+  const machines = files.filter(inMachine);
+  if (others.length === 0 || machines.length === 0) return runTests(files, END_TO_END);
+  const results = await Promise.allSettled([
+    runBeside('nice', ['-n', '19', process.execPath, ...testArguments(machines, END_TO_END)], 'pipe'),
+    runBeside(process.execPath, testArguments(others, END_TO_END), 'inherit'),
+  ]);
+  const failures = results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.message);
+  if (failures.length > 0) throw new Error(failures.join('; '));
+}
+
+/** `pipe`: its output comes whole, at the end. */
+function runBeside(command, args, output) {
+  const child = spawn(command, args, { stdio: ['ignore', output, output], cwd: root });
+  const kept = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => kept.push(data));
+  const stop = () => child.kill();
+  for (const signal of SIGNALS) process.on(signal, stop);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status, signal) => {
+      for (const one of SIGNALS) process.off(one, stop);
+      process.stdout.write(Buffer.concat(kept));
+      if (status === 0) resolve();
+      else reject(new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${status}`}`));
+    });
+  });
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Later stages run also after a failure, so that one run shows all that is wrong; set-up must succeed. */
 const REQUIRED = new Set(['node packages', 'system packages', 'compile', 'target programs', 'collector']);
@@ -60,7 +106,7 @@ for (const stage of STAGES) {
   console.log(`── ${stage.name}`);
   let failure;
   try {
-    stage.run();
+    await stage.run();
   } catch (error) {
     failure = error.message;
     console.error(`── ${stage.name} failed: ${failure.slice(0, 500)}`);

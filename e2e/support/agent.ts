@@ -1,5 +1,6 @@
 import { agentProgram, changedAgentProgram } from './built.ts';
 import { Child, type ChildOptions, type Ending } from './child.ts';
+import { sharedScratch } from './scratch.ts';
 
 export type Tier = 'auto' | 'socket' | 'library';
 
@@ -10,9 +11,12 @@ export interface Agent extends Disposable {
   stop(): Promise<Ending>;
 }
 
-export function agentCommand(args: readonly string[], options: ChildOptions = {}): Child {
-  return new Child(process.execPath, [agentProgram, ...args], options);
+export function agentCommand(args: readonly string[], { env, ...options }: ChildOptions = {}): Child {
+  return new Child(process.execPath, [agentProgram, ...args], { env: { ...cacheOf(), ...env }, ...options });
 }
+
+/** Where it keeps what it knows of binaries: not among what the machine's own agents know. */
+const cacheOf = () => ({ XDG_CACHE_HOME: sharedScratch().file('cache') });
 
 /** What no right probe brings the agent to say. */
 const CHECK_FAILED = /switched off|misses some/;
@@ -24,7 +28,9 @@ export async function startAgent(
   change?: string,
 ): Promise<Agent> {
   const child = change
-    ? new Child(process.execPath, [changedAgentProgram, change, 'run', ...args], { env })
+    ? new Child(process.execPath, [changedAgentProgram, change, 'run', ...args], {
+        env: { ...cacheOf(), ...env },
+      })
     : agentCommand(['run', ...args], { env });
   await child.waitFor('stderr', /\bready\b/);
   return {

@@ -10,7 +10,7 @@ import { finishGrpcLoad, type GrpcLoad, type GrpcPeer, type GrpcRecord, startGrp
 import type { Span } from './otlp.ts';
 import { pause } from './raw-client.ts';
 import { Scratch } from './scratch.ts';
-import { copyProgram, type Program, startTarget, type Target } from './target.ts';
+import { type Program, sharedCopy, startTarget, type Target } from './target.ts';
 
 /** More than the second after which the agent looks again. */
 const HEARD_MS = 5_000;
@@ -69,7 +69,7 @@ export class GrpcSession implements Disposable {
       held.scratch = new Scratch();
       held.collector = await Collector.start(held.scratch);
       const driver = options.driver ?? options.program;
-      const executable = copyProgram(held.scratch, options.program, options.profile);
+      const executable = sharedCopy(options.program, options.profile);
       const called = options.traceDownstream ? executable : fixture(options.called ?? driver);
       const tls = options.tls ?? false;
       const tells = options.called === 'grpcgo' ? ['--tell'] : [];

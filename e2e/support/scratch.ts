@@ -20,3 +20,14 @@ export class Scratch implements Disposable {
     if (!process.env.OTEL_RUST_KEEP) rmSync(this.path, { recursive: true, force: true });
   }
 }
+
+let kept: Scratch | undefined;
+
+/** A folder for all tests of this file, removed with its process. */
+export function sharedScratch(): Scratch {
+  if (kept) return kept;
+  const scratch = new Scratch();
+  process.once('exit', () => scratch[Symbol.dispose]());
+  kept = scratch;
+  return scratch;
+}

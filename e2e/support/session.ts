@@ -6,7 +6,7 @@ import type { LoadRecord } from './load.ts';
 import type { Span } from './otlp.ts';
 import { pause } from './raw-client.ts';
 import { Scratch } from './scratch.ts';
-import { copyProgram, startTarget, type Target, type TargetOptions } from './target.ts';
+import { sharedCopy, startTarget, type Target, type TargetOptions } from './target.ts';
 
 /** The client is done before the server has closed its last connections. */
 const SETTLE_MS = 200;
@@ -39,7 +39,7 @@ export class Session implements Disposable {
     try {
       held.scratch = new Scratch();
       held.collector = await Collector.start(held.scratch, options.collector);
-      const executable = copyProgram(held.scratch, target.program, target.profile);
+      const executable = sharedCopy(target.program, target.profile);
       held.target = await startTarget(executable, target);
       const env = { OTEL_EXPORTER_OTLP_ENDPOINT: held.collector.httpEndpoint, ...options.env };
       const args = ['--exe', executable, ...(options.tier ? ['--tier', options.tier] : [])];

@@ -1,7 +1,8 @@
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type FixtureProfile, fixture } from './built.ts';
 import { Child } from './child.ts';
-import type { Scratch } from './scratch.ts';
+import { type Scratch, sharedScratch } from './scratch.ts';
 
 export const PROGRAMS = ['axum08', 'axum07', 'axum06', 'hyper1', 'hyper014', 'actix4', 'stdhttp'] as const;
 /** Programs that call others: see fixtures/README.md. */
@@ -50,6 +51,18 @@ export interface Target extends Disposable {
 /** A copy of the program in the test's own folder: `--exe` of the test then matches no other process. */
 export function copyProgram(scratch: Scratch, program: Program, profile: FixtureProfile = 'release'): string {
   const executable = scratch.file(program);
+  copyFileSync(fixture(program, profile), executable);
+  return executable;
+}
+
+/**
+ * … in a folder of all tests of this file, for one session at a time: later agents know it, as they do on a user's machine;
+ * the first, for whom it has changed just now, analyses it.
+ */
+export function sharedCopy(program: Program, profile: FixtureProfile = 'release'): string {
+  const executable = join(sharedScratch().file(profile), program);
+  if (existsSync(executable)) return executable;
+  mkdirSync(dirname(executable), { recursive: true });
   copyFileSync(fixture(program, profile), executable);
   return executable;
 }
