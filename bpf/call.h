@@ -159,7 +159,7 @@ _Static_assert(__builtin_offsetof(struct client_call, pending) == __builtin_offs
 static __always_inline int share_call(__u64 process, struct client_call *mark, const struct client_call *c) {
   __sync_fetch_and_add(&mark->sharers, 1);
   if (mark->pending != PENDING_SHARED) {
-    mark->output = mark->since;
+    if (mark->output < mark->since) mark->output = mark->since;
     if (change_pending(mark, PENDING_NONE, PENDING_SHARED)) {
       keep_by_number(process, mark);
     } else if (mark->pending != PENDING_SHARED) {

@@ -602,16 +602,16 @@ static __always_inline __u8 future_state(int state) {
 }
 
 static __always_inline void emit_call_end(struct caller *c, const struct open_call *o, __u64 process, __u8 state,
-                                          __u64 task) {
+                                          __u64 task, int writes_seen) {
   struct event_call_end e = {};
   __u64 key = o->key;
   struct client_call *call = find_call(process, key);
   int waiting = call && call->place.id == o->id && call->pending != PENDING_DONE;
   int unwritten = waiting || o->unwritten;
   if (key == o->id || (waiting && call->pending == PENDING_SHARED)) { // of most of them nobody knows
-    // Refused all over, or connected and no more: TLS has failed.
-    int failed = !c->connect_error != !c->established && state == FUTURE_RETURNED;
-    unwritten = waiting && failed && leave_shared(process, o, call->since);
+    int refused = c->connect_error && !c->established;
+    int tls_failed = c->established && !c->connect_error && waiting && call->scheme == SCHEME_HTTPS && writes_seen;
+    unwritten = waiting && (refused || tls_failed) && state == FUTURE_RETURNED && leave_shared(process, o, call->since);
     waiting = 0;
   }
   fill_header(&e.header, EVENT_CALL_END, bpf_ktime_get_ns());
@@ -633,10 +633,12 @@ static __always_inline void emit_call_end(struct caller *c, const struct open_ca
 }
 
 // 1 when the future is of one of these calls.
-static __always_inline int call_ends(struct caller *c, struct scratch *s, __u64 process, __u64 task, __u8 state) {
+static __always_inline int call_ends(struct caller *c, struct scratch *s, __u64 process, __u64 task, __u8 state,
+                                     int writes_seen) {
   __u64 bit = call_of_future(c, s, state);
   int late = c->given_up && c->streamed & bit; // its stream is reset next
-  if (bit & c->open || late) emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, state, task);
+  if (bit & c->open || late)
+    emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, state, task, writes_seen);
   else if (bit) c->given_up = 0; // an error behind its response
   free_call(c, bit);
   return bit != 0;
@@ -663,9 +665,10 @@ static __always_inline void client_drop(struct pt_regs *ctx) {
     distrust(site_of(ctx), DOUBT_STATE, byte, ctx->di + offset_of(ctx));
   } else if (trusted(check_of(site_of(ctx)))) {
     __u8 state = future_state(byte);
-    if (!call_ends(c, s, process, task, state)) {
+    int seen = target->flags & TARGET_WRITES_SEEN;
+    if (!call_ends(c, s, process, task, state, seen)) {
       struct caller *maker = maker_of(process, own);
-      if (maker) call_ends(maker, s, process, task, state);
+      if (maker) call_ends(maker, s, process, task, state, seen);
     }
   }
   scratch_give(s);
@@ -682,7 +685,7 @@ static __always_inline void channel_drop(struct pt_regs *ctx) {
   if (!c) return;
   __u64 carried = lowest_bit(c->answered & c->channels), bit = lowest_bit(c->open & c->channels);
   if (!carried && bit)
-    emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, FUTURE_UNKNOWN, task);
+    emit_call_end(c, &c->calls[bit_index(bit) & (CALL_SLOTS - 1)], process, FUTURE_UNKNOWN, task, 0);
   free_call(c, carried ? carried : bit);
 }
 

@@ -297,6 +297,7 @@ enum target_flag {
   TARGET_INJECT = 1 << 16,           // write trace context into its plaintext requests
   TARGET_INJECT_TLS = 1 << 17,       // … and into those under TLS, in its memory
   TARGET_WATCH_CALLS = 1 << 18,      // tell when what tasks inherit matters: nobody remembers it
+  TARGET_WRITES_SEEN = 1 << 19,      // no request of hyper's clients is written unseen, over either version of HTTP
 };
 
 // Elements of `targets`: first places, and second ones for processes whose first is another's. Powers of two.

@@ -229,10 +229,7 @@ static __always_inline int request_head_step(struct feed *f) {
   if (result == HEAD_BAD) {
     if (f->s->scan.head.http2 && !(f->s->target_flags & (TARGET_STREAMS | TARGET_CLIENT_STREAMS))) count(COUNTER_HTTP2);
     if (f->s->sent) emit_head_dropped(f->now, c->id);
-    if ((c->role == ROLE_NEW && !c->received) || f->s->scan.head.http2) {
-      c->role = ROLE_OTHER;
-      c->unclear = !f->s->scan.head.http2;
-    }
+    if ((c->role == ROLE_NEW && !c->received) || f->s->scan.head.http2) c->role = ROLE_OTHER;
     f->requests->state = HALF_UNKNOWN;
     return 1;
   }
@@ -302,7 +299,10 @@ __noinline int server_response(struct scratch *s, struct connection *c, __u32 se
   if (!s || !c) return 0;
   struct event_response *e = begin_response(s, EVENT_RESPONSE, s->now, c->id, s->task, sequence);
   e->status = s->scan.head.status;
-  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) take_routes(e, c->process, c->task, c->id);
+  if (s->target_flags & (TARGET_ROUTES | TARGET_CONTEXTS)) {
+    take_routes(e, c->process, c->task, c->id);
+    if (c->local && c->received == c->answered) task_forget(c->process, c->task, c->id);
+  }
   if (!c->task && s->target_flags & TARGET_CONTEXTS) thread_answered(c->id);
   if (!(c->sampled >> (sequence & 63) & 1)) return 0;
   __u32 size = s->scan.end;

@@ -103,9 +103,10 @@ struct connection {
   __u8 closed;
   __u8 connect; // the last request is CONNECT; 2: bytes came behind it
   __u8 looks;   // how often a connection of another kind was looked at again
-  __u16 early;  // reads that were remembered by their task, of `accepted`
+  __u8 early;   // reads that were remembered by their task, of `accepted`
+  __u8 local;   // AF_UNIX: nothing tells its end
   __u8 accepted; // it began with a client's hello that was read: a server's, under TLS
-  __u8 unclear;  // of ROLE_OTHER: not HTTP/2 either. TLS may follow
+  __u8 proxied;  // it began with a header of the PROXY protocol
   struct outgoing out;
 };
 

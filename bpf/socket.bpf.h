@@ -207,6 +207,7 @@ static __always_inline struct connection *connection_of(struct sock *sk, __u64 p
   if (!c->id) {
     c->id = new_connection_id();
     c->process = process;
+    c->local = sk->__sk_common.skc_family == AF_UNIX;
   }
   return c;
 }
@@ -253,15 +254,32 @@ static __always_inline int is_proxy_header(__u64 word) {
   return (word & 0xffffffffffffULL) == PROXY_1 || word == PROXY_2;
 }
 
+#define LONGEST_PROXY_1 107
+#define CRLF 0x0a0d
+#define CRLF_CRLF 0x0a0d0a0d
+
+// The read is the header and no more. Not static, as remember_early.
+__noinline int is_proxy_header_alone(const struct buffers *b, __u64 word, __u32 bytes) {
+  if (!b || !b->base || b->iovec || bytes < 16) return 0;
+  if (word == PROXY_2) {
+    __u16 length = 0; // big-endian, behind signature, version and family
+    return !bpf_probe_read_user(&length, 2, (void *)(b->base + 14)) && bytes == 16u + __builtin_bswap16(length);
+  }
+  __u32 end = 0;
+  if (bytes > LONGEST_PROXY_1 || bpf_probe_read_user(&end, 4, (void *)(b->base + bytes - 4))) return 0;
+  return end >> 16 == CRLF && end != CRLF_CRLF;
+}
+
 // Says what a connection is by the first bytes read from it.
-static __always_inline void classify_read(struct connection *c, __u64 word) {
-  if (is_tls(word) || word == TLS_HANDSHAKE) c->role = ROLE_TLS; // perhaps the first byte alone
+static __always_inline void classify_read(struct connection *c, __u64 word, __u32 bytes) {
+  if (is_tls(word) || (bytes == 1 && word == TLS_HANDSHAKE)) c->role = ROLE_TLS;
   else if (is_response(word)) c->role = ROLE_OTHER;
 }
 
-// A client begins: its hello is the first message (RFC 8446 §5.1 and §4). Several at once may count as one.
-static __always_inline void notice_tls(struct target *target, __u64 word) {
-  if ((__u8)word != TLS_HANDSHAKE) return;
+// A client begins: its hello is the first message (RFC 8446 §5.1 and §4), but may have come with a PROXY header. Several at
+// once may count as one.
+static __always_inline void notice_tls(struct target *target, __u64 word, int proxied) {
+  if ((__u8)word != TLS_HANDSHAKE && !proxied) return;
   target->tls++;
   if (target->flags & TARGET_WATCH_TLS) emit_process(EVENT_NEEDED, 0, 0);
 }
@@ -274,9 +292,9 @@ static __always_inline void notice_client_tls(struct target *target, __u64 word)
 
 #define MAX_LOOKS 16
 
-// What began as neither HTTP nor TLS, with a header of its own, may become TLS.
+// What came in one read with a PROXY header was not looked at. TLS has more reads before its first request.
 static __always_inline int looks_again(const struct connection *c) {
-  return c->role == ROLE_OTHER && c->unclear && c->looks < MAX_LOOKS;
+  return c->role == ROLE_OTHER && c->proxied && c->looks < MAX_LOOKS;
 }
 
 #define LIBRARIES (TARGET_LIBRARY | TARGET_CLIENT_LIBRARY)
@@ -284,15 +302,21 @@ static __always_inline int looks_again(const struct connection *c) {
 
 static __always_inline void server_read(struct connection *c, struct sock *sk, struct target *target,
                                         const struct moved *m) {
+  int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
   if (c->role == ROLE_NEW || looks_again(c)) {
     __u64 word = peek(&m->buffers, m->bytes);
-    if (c->role == ROLE_OTHER) c->looks++;
-    else if (is_proxy_header(word)) return;
-    classify_read(c, word);
-    if (c->role == ROLE_TLS) notice_tls(target, word);
-    c->accepted = c->role == ROLE_TLS && is_hello(word, m->bytes);
+    if (c->role == ROLE_NEW && is_proxy_header(word)) {
+      c->proxied = 1;
+      if (!is_proxy_header_alone(&m->buffers, word, m->bytes)) c->role = ROLE_OTHER;
+      http = 0;
+    } else {
+      if (c->role == ROLE_OTHER) c->looks++;
+      classify_read(c, word, m->bytes);
+      if (c->role == ROLE_TLS) notice_tls(target, word, c->proxied);
+      c->accepted = c->role == ROLE_TLS && is_hello(word, m->bytes);
+      http = c->role == ROLE_NEW;
+    }
   }
-  int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
   if (target->flags & TARGET_SOCKET && http) {
     int fresh = c->role == ROLE_NEW;
     feed_all(c, sk, target, m, DIRECTION_READ, 0);

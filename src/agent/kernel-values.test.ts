@@ -74,19 +74,31 @@ test('parser and encoder know a connection by the same: both inlined, or the enc
 });
 
 test("hyper's clients: who makes a request is known when all of them are probed", () => {
-  const all = ['SOCKET', 'CONTEXTS', 'CLIENT_SOCKET', 'CLIENT_LIBRARY', 'CALLS', 'WRITER_CONTEXT'];
+  const all = [
+    'SOCKET',
+    'CONTEXTS',
+    'CLIENT_SOCKET',
+    'CLIENT_LIBRARY',
+    'CALLS',
+    'WRITER_CONTEXT',
+    'WRITES_SEEN',
+  ];
   const libraries = HYPER;
   assert.deepEqual(flags(plan(CLIENT, { libraries })), all);
   const missing = [{ hook: 'hyper.client.encode', reason: 'one of two functions has no site' }];
   assert.equal(flags(plan(CLIENT, { libraries, missing })).includes('WRITER_CONTEXT'), false);
   assert.equal(flags(plan([], { libraries })).includes('WRITER_CONTEXT'), false);
+  const withH2 = [...libraries, { name: 'h2', version: '0.4.20', evidence: '' }];
+  const seesWrites = (...more: ProgramName[]) =>
+    flags(plan([...CLIENT, ...more], { libraries: withH2 })).includes('WRITES_SEEN');
+  assert.deepEqual([seesWrites(), seesWrites('h2_send_request')], [false, true]);
 });
 
 test('tiers', () => {
   const both = plan([...SERVER, ...CLIENT], { libraries: HYPER });
   const sockets = ['SOCKET', 'CLIENT_SOCKET', 'WRITER_CONTEXT'];
   const plaintext = ['LIBRARY_PLAINTEXT', 'CLIENT_LIBRARY_PLAINTEXT'];
-  const inLibrary = ['LIBRARY', 'CLIENT_LIBRARY', 'CALLS', 'CONTEXTS'];
+  const inLibrary = ['LIBRARY', 'CLIENT_LIBRARY', 'CALLS', 'CONTEXTS', 'WRITES_SEEN'];
   const set = (choice: Partial<TargetChoice>) => flags(both, choice).sort();
   assert.deepEqual(set({}), [...sockets, ...inLibrary].sort());
   assert.deepEqual(set({ tier: 'library' }), [...plaintext, ...inLibrary].sort());

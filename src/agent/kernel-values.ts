@@ -98,6 +98,10 @@ function serverFlags(plan: Plan, { tier, socketTier, parked }: TargetChoice): nu
 const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'hyper_client_call_at');
 const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
 
+/** … in both versions of HTTP. */
+const seesWrites = (plan: Plan) =>
+  linksCalls(plan) && (has(plan, 'h2_send_request') || !plan.libraries.some(({ name }) => name === 'h2'));
+
 /** Keys of connections must be of one kind: see hyper_server_write_head. */
 const pairsRequests = (plan: Plan) =>
   has(plan, 'hyper_server_parse_at')
@@ -120,6 +124,7 @@ function clientFlags(plan: Plan, { tier, socketTier, inject, injectTls, parked }
   if (library) flags |= parked.client ? TARGET_FLAG.WATCH_CLIENT_TLS : TARGET_FLAG.CLIENT_LIBRARY;
   if (library && !sockets) flags |= TARGET_FLAG.CLIENT_LIBRARY_PLAINTEXT;
   if (calls) flags |= TARGET_FLAG.CALLS;
+  if (seesWrites(plan)) flags |= TARGET_FLAG.WRITES_SEEN;
   if (flags !== 0) flags |= TARGET_FLAG.CONTEXTS;
   if (sockets && writersAreCallers(plan)) flags |= TARGET_FLAG.WRITER_CONTEXT;
   if (sockets && inject) flags |= TARGET_FLAG.INJECT;

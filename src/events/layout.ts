@@ -185,6 +185,7 @@ export const TARGET_FLAG = {
   INJECT: 65536,
   INJECT_TLS: 131072,
   WATCH_CALLS: 262144,
+  WRITES_SEEN: 524288,
 } as const;
 
 /** enum sampler */

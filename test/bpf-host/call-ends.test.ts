@@ -160,7 +160,8 @@ ends(
 
 const CONNECTED = [connecting(5), connected(5)];
 const REFUSED = [connecting(5), refused(111, 5)];
-const BARE: CallOptions = { headers: [0, 0] };
+const BARE: CallOptions = { headers: [0, 0], scheme: 'https' };
+const SECURE = (id: number) => `call ${id} GET https://h/x in /a`;
 const AGAIN: CallOptions = { ...BARE, pathOf: 1 };
 for (const [name, failure, said] of [
   ['refused', REFUSED, 'spawned connects 1 errno 111 port 40005'],
@@ -172,7 +173,7 @@ for (const [name, failure, said] of [
       ...[...call(1, BARE), ...failure, newTask(8), inTask(8), ...call(2, AGAIN), inTask(7)],
       ...drop(1, 'returned', BARE),
     ],
-    [CALL(1), CALL(2), `end 1 returned ${said}`],
+    [SECURE(1), SECURE(2), `end 1 returned ${said}`],
   );
   ends(
     `… which was written meanwhile: nobody knows which of the two`,
@@ -188,7 +189,7 @@ for (const [name, failure, said] of [
       ],
       ...drop(1, 'returned', BARE),
     ],
-    [CALL(1), CALL(2), `end 1 returned written ${said}`, 'CALL_UNLINKED 1'],
+    [SECURE(1), SECURE(2), `end 1 returned written ${said}`, 'CALL_UNLINKED 1'],
   );
 }
 

@@ -6,7 +6,8 @@ import { type Commands, recv, replayOne, send, targetCommand } from './driver.ts
 import { summary } from './summary.ts';
 
 export const TASKS = FLAG.SOCKET | FLAG.CONTEXTS | FLAG.TASK_SLOT | FLAG.TASK_TAG;
-export const CLIENTS = FLAG.CLIENT_SOCKET | FLAG.CALLS | FLAG.WRITER_CONTEXT | FLAG.CLIENT_LIBRARY;
+export const CLIENTS =
+  FLAG.CLIENT_SOCKET | FLAG.CALLS | FLAG.WRITER_CONTEXT | FLAG.CLIENT_LIBRARY | FLAG.WRITES_SEEN;
 
 export const run = (...commands: Commands) =>
   replayOne([targetCommand(TASKS | CLIENTS), layoutCommand(), inTask(7), ...commands]);

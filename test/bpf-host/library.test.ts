@@ -138,20 +138,23 @@ const PROXY_LINE = 'PROXY TCP4 10.0.0.9 10.0.0.1 50001 443\r\n';
 const PROXY_BLOCK = '\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\0\0\x09\x0a\0\0\x01\xc3\x51\x01\xbb';
 
 test('behind a load balancer that puts the PROXY protocol before TLS', () => {
-  const finished = '\x14\x03\x03\0\x01\x01';
-  for (const target of [BOTH, LIBRARY])
-    for (const header of [PROXY_LINE, PROXY_BLOCK])
-      for (const reads of [
-        [recv(header), recv(CLIENT_HELLO)],
-        [recv(`${header}${CLIENT_HELLO}`), recv(finished)],
-      ]) {
-        const result = run(target, ...reads, parse(GET));
-        const [request] = result.records;
+  const SERVER_HELLO = send('\x16\x03\x03\0\x7a\x02');
+  const FINISHED = recv('\x14\x03\x03\0\x01\x01');
+  for (const header of [PROXY_LINE, PROXY_BLOCK])
+    for (const hello of [
+      [recv(header), recv(CLIENT_HELLO), SERVER_HELLO],
+      [recv(`${header}${CLIENT_HELLO}`), SERVER_HELLO, FINISHED],
+    ]) {
+      for (const target of [BOTH, LIBRARY]) {
+        const [request] = run(target, ...hello, parse(GET)).records;
         assert(request?.kind === 'request');
         assert.deepEqual([request.event.socket, request.event.tls], [1, true]);
       }
-  const watched = targetCommand(FLAG.SOCKET | FLAG.WATCH_TLS);
-  assert.deepEqual(summary(run(watched, recv(PROXY_LINE), recv(CLIENT_HELLO))), ['needed-server']);
+      const watched = targetCommand(
+        FLAG.SOCKET | FLAG.WATCH_TLS | FLAG.CLIENT_SOCKET | FLAG.WATCH_CLIENT_TLS,
+      );
+      assert.deepEqual(summary(run(watched, ...hello)), ['needed-server']);
+    }
 });
 
 test('… and before plaintext', () => {
@@ -159,24 +162,18 @@ test('… and before plaintext', () => {
   for (const header of [PROXY_LINE, PROXY_BLOCK]) {
     const result = run(BOTH, recv(header), recv(GET), parse(GET), encode(200), send(OK));
     assert.deepEqual(summary(result), ['> 0 GET / HTTP/1.1', '< 0 200']);
+    const post = 'POST /x HTTP/1.1\r\nContent-Length: 30\r\n\r\n';
+    const evil = 'GET /evil HTTP/1.1\r\nHost: x\r\n\r\n';
+    const together = [recv(`${header}${post}`), recv(evil), send(OK)];
+    const sockets = targetCommand(FLAG.SOCKET | TASKS);
+    assert.deepEqual(summary(run(sockets, ...together)), [], 'what came with the header is not known');
   }
 });
 
-test('what looks like TLS in another protocol, or in HTTP/2, is not', () => {
-  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
-  for (const reads of [
-    [preface, CLIENT_HELLO],
-    ['hello\r\n\r\n', ...Array.from({ length: 16 }, () => 'hello\r\n\r\n'), CLIENT_HELLO],
-  ]) {
-    const result = run(
-      targetCommand(FLAG.LIBRARY | FLAG.SOCKET | TASKS),
-      ...reads.map((text) => recv(text)),
-      parse(GET),
-    );
-    const [request] = result.records;
-    assert(request?.kind === 'request');
-    assert.equal(request.event.tls, false);
-  }
+test("a client's TLS behind a greeting is no server's", () => {
+  const watched = targetCommand(FLAG.SOCKET | FLAG.WATCH_TLS | FLAG.CLIENT_SOCKET | FLAG.WATCH_CLIENT_TLS);
+  const session = [recv('220 mail\r\n'), send('STARTTLS\r\n'), recv('220 go\r\n'), send(CLIENT_HELLO)];
+  assert.deepEqual(summary(run(watched, ...session, recv('\x16\x03\x03\0\x7a\x02'))), []);
 });
 
 test('a socket that was not known at the first request is at a later one, when the process has accepted it', () => {
