@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { renameSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { agentCommand, startAgent } from './support/agent.ts';
+import { fixture } from './support/built.ts';
 import { Collector, freePort } from './support/collector.ts';
 import { assertSpansMatch, loadProblems, report, requestId, spanProblems } from './support/compare.ts';
 import { finishLoad, runLoad, startLoad } from './support/load.ts';
@@ -11,7 +12,8 @@ import { Scratch } from './support/scratch.ts';
 import { Session } from './support/session.ts';
 import { copyProgram, startTarget, targetArguments } from './support/target.ts';
 
-const ATTACH_MS = 1_000;
+/** A new file is analysed before it is traced: half a second on a machine that has nothing else to do. */
+const ATTACH_MS = 2_000;
 
 test('a program that starts later, restarts, and is rebuilt at the same path is picked up each time', async () => {
   using scratch = new Scratch();
@@ -35,6 +37,30 @@ test('a program that starts later, restarts, and is rebuilt at the same path is 
     problems.push(...loadProblems(records, target), ...spanProblems(own, records, target));
   }
   report(problems);
+});
+
+test('a program that is overwritten in place is another one: it runs, and is traced as what it is', async () => {
+  using scratch = new Scratch();
+  using collector = await Collector.start(scratch);
+  const executable = copyProgram(scratch, 'axum08');
+  const { ino } = statSync(executable);
+  using agent = await startAgent(['--exe', executable], endpointOf(collector));
+  const runs: [Awaited<ReturnType<typeof runLoad>>, Awaited<ReturnType<typeof startTarget>>][] = [];
+  for (const program of ['axum08', 'axum06', 'hyper1'] as const) {
+    if (program !== 'axum08') writeFileSync(executable, readFileSync(fixture(program)));
+    assert.equal(statSync(executable).ino, ino);
+    using target = await startTarget(executable, { program });
+    await pause(ATTACH_MS);
+    runs.push([await runLoad(target, { count: 300, prefix: program, concurrency: 4 }), target]);
+    await target.child.stop();
+  }
+  await agent.stop();
+  const spans = await collector.finish();
+  for (const [records, target] of runs) {
+    const own = spans.filter((span) => requestId(span).startsWith(target.options.program));
+    assertSpansMatch(own, records, target);
+  }
+  assert.match(agent.child.stderr, /is overwritten: it is analysed again when it is started/);
 });
 
 /** The same program as another file: another inode, as after a build. */

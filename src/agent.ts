@@ -19,6 +19,7 @@ import { createDecoder } from './events/events.ts';
 import { createExport, type Export } from './export/export.ts';
 import { exportLosses } from './export/stats.ts';
 import { missingPrivilege } from './kernel/capabilities.ts';
+import { probePidNamespace } from './kernel/features.ts';
 import { unsupportedKernel } from './kernel/kernel-version.ts';
 import { limitAllocator } from './kernel/libc.ts';
 import { isGlob } from './process/glob.ts';
@@ -57,9 +58,9 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   const { config } = options;
   if (config.disabled) {
     process.stderr.write('otel-rust-agent: OTEL_SDK_DISABLED is true: nothing is traced\n');
-    return options.command ? new Child(options.command).ended : 0;
+    return options.command ? await runUntraced(options.command) : 0;
   }
-  const obstacle = unsupportedKernel() ?? missingPrivilege();
+  const obstacle = unsupportedKernel() ?? missingPrivilege() ?? foreignPidNamespace();
   if (obstacle) throw new UserError(`Cannot trace: ${obstacle}`);
   limitAllocator();
   const stop = signalled(); // from now on a signal means a clean end, also while attaching
@@ -72,6 +73,21 @@ export async function runAgent(options: AgentOptions): Promise<number> {
   await using agent = new Agent(options, output, exporting);
   await agent.start();
   return await agent.run(stop); // not just the promise: the agent would be disposed at once
+}
+
+/** The kernel tells of processes by their numbers in the host's. */
+function foreignPidNamespace(): string | undefined {
+  const { ok, found } = probePidNamespace();
+  return ok ? undefined : `the process id namespace is ${found}; share the host's`;
+}
+
+async function runUntraced(command: StartCommand): Promise<number> {
+  const stop = signalled();
+  const child = new Child(command);
+  const ended = child.ended.then((code) => ({ code, signal: undefined }));
+  const { code, signal } = await Promise.race([stop, ended]);
+  if (signal) await child.stop(signal);
+  return code;
 }
 
 /** The terminal: log, console exporter and status line share it. */
@@ -200,11 +216,8 @@ class Agent implements AsyncDisposable {
   async start(): Promise<void> {
     const attached = this.#tracing.attachTracepoints();
     attached.catch(() => {}); // told below, if nothing else fails first
-    for (const path of this.#namedFiles()) {
-      const { dev: device, ino: inode } = statSync(path);
-      const file = { device, inode };
-      this.#processes.expect(file, await this.#programs.prepare(file, path, path));
-    }
+    for (const path of this.#namedFiles()) await this.#expect(path);
+    if (this.#options.command) await this.#expectCommand(this.#options.command);
     await attached;
     await this.#processes.start(this.#options.config.targets.pid.length > 0);
     this.#pump = new RingPump(this.#tracing.kernel.ring, this.#export.sink, this.#decoder());
@@ -219,6 +232,24 @@ class Agent implements AsyncDisposable {
     this.#log.info(`ready: ${this.#processes.count} programs traced`);
     this.#status.start();
     setTimeout(() => void collectStartUpGarbage(), SECOND_MS).unref();
+  }
+
+  async #expect(path: string): Promise<void> {
+    const { dev: device, ino: inode } = statSync(path);
+    const file = { device, inode };
+    this.#processes.expect(file, path, await this.#programs.prepare(file, path, path));
+  }
+
+  /** A script or shell may start what `--exe` names. */
+  async #expectCommand({ file }: StartCommand): Promise<void> {
+    try {
+      await this.#expect(file);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      if (this.#options.config.targets.exe.length === 0)
+        throw new UserError(`${error.message}; name what it starts with --exe`);
+      this.#log.info(`${error.message}; waiting for what --exe names`);
+    }
   }
 
   async run(signal: Promise<Stop>): Promise<number> {
@@ -268,8 +299,7 @@ class Agent implements AsyncDisposable {
     const named = targets.exe
       .map((path) => resolve(path))
       .filter((path) => statSync(path, { throwIfNoEntry: false }));
-    const files = named.filter((path) => !isGlob(path) || statSync(path).isFile());
-    return this.#options.command ? [...files, this.#options.command.file] : files;
+    return named.filter((path) => !isGlob(path) || statSync(path).isFile());
   }
 
   #decoder() {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { UserError } from '../base/errors.ts';
 
 /** How long a started program has to end after the signal the agent passes on. */
@@ -37,16 +38,4 @@ export class Child {
   }
 }
 
-const SIGNALS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGABRT: 6,
-  SIGBUS: 7,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGPIPE: 13,
-  SIGTERM: 15,
-};
-
-const signalNumber = (signal: NodeJS.Signals | null) => (signal && SIGNALS[signal]) ?? 0;
+const signalNumber = (signal: NodeJS.Signals | null) => (signal && constants.signals[signal]) ?? 0;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheKey, readEntry } from '../analysis/cache.ts';
@@ -41,18 +42,21 @@ export function planKey({ path, tier }: FileToPlan): string | undefined {
 }
 
 /** Code and tables that decide what is planned. */
-const DECIDING = ['analysis', 'dwarf', 'elf', 'libraries', 'plan', 'recover', 'rust', 'x86'];
+const DECIDING = ['analysis', 'base', 'dwarf', 'elf', 'libraries', 'plan', 'recover', 'rust', 'x86'];
 
-let stamp: readonly (readonly (string | number)[])[] | undefined;
+let stamp: string | undefined;
 
-function codeStamp() {
-  stamp ??= DECIDING.flatMap((folder) => {
+/** Tells one state of that code from another. */
+export function codeStamp(): string {
+  if (stamp !== undefined) return stamp;
+  const hash = createHash('sha256');
+  for (const folder of DECIDING) {
     const directory = join(import.meta.dirname, '..', folder);
-    const files = readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort();
-    return files.map((file) => {
+    for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort()) {
       const { size, mtimeMs } = statSync(join(directory, file));
-      return [file, size, mtimeMs];
-    });
-  });
+      hash.update(JSON.stringify([file, size, mtimeMs]));
+    }
+  }
+  stamp = hash.digest('hex');
   return stamp;
 }

@@ -8,14 +8,21 @@ import { trimAllocator } from '../kernel/libc.ts';
  */
 export async function collectStartUpGarbage(): Promise<void> {
   try {
-    const { Session } = await import('node:inspector/promises');
-    const session = new Session();
-    session.connect();
+    await collectAsForLowMemory();
+  } finally {
+    trimAllocator();
+  }
+}
+
+async function collectAsForLowMemory(): Promise<void> {
+  const inspector = await import('node:inspector/promises').catch(() => undefined);
+  if (!inspector) return; // a Node without it
+  const session = new inspector.Session();
+  session.connect();
+  try {
     await session.post('HeapProfiler.collectGarbage');
     await setImmediate(); // V8 is still inside of the answer
+  } finally {
     session.disconnect();
-  } catch {
-    return; // a Node without inspector
   }
-  trimAllocator();
 }

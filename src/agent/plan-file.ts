@@ -11,10 +11,18 @@ export async function planFile(file: FileToPlan): Promise<PlannedFile> {
   const key = planKey(file);
   const analysis = await analyze(path, QUERIES, { cacheDirectory, members: MEMBER_QUERIES });
   const planned = {
-    plan: analysis.facts.isRust ? await makePlan(analysis, tier) : undefined,
+    plan: analysis.facts.isRust ? makePlan(analysis, tier) : undefined,
     problems: analysis.problems,
   };
-  // The file under this path may have become another meanwhile.
-  if (key !== undefined && key === planKey(file)) writeEntry(cacheDirectory, key, planned);
+  if (key !== undefined && isStill(file, key)) writeEntry(cacheDirectory, key, planned);
   return planned;
+}
+
+/** The file under this path may have become another meanwhile, or gone. */
+function isStill(file: FileToPlan, key: string): boolean {
+  try {
+    return planKey(file) === key;
+  } catch {
+    return false;
+  }
 }

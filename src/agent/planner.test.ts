@@ -58,11 +58,28 @@ test('what is no program or not in Rust is told as in this thread', async () => 
 
 test('a thread that has ended is followed by another', async () => {
   const path = write('rust-split');
-  const planner = new Planner('auto', cache('threads'));
+  using planner = new Planner('auto', cache('threads'));
   const first = await planner.plan(path);
+  await sleep(1_000); // it has ended by itself
+  rmSync(cache('threads'), { recursive: true, force: true });
+  assert.deepEqual(plain(await planner.plan(path)), plain(first));
+});
+
+test('after its end nothing is planned', async () => {
+  const planner = new Planner('auto', cache('ended'));
   planner[Symbol.dispose]();
-  assert.deepEqual(await planner.plan(path), first);
-  await sleep(1_000); // the second has ended by itself
-  assert.deepEqual(await planner.plan(path), first);
-  planner[Symbol.dispose]();
+  const planned = planner.plan(write('rust-stripped-no-comment')).then(() => 'planned');
+  assert.equal(await Promise.race([planned, sleep(1_000, 'nothing')]), 'nothing');
+});
+
+test('one that fails does not take the others along', async () => {
+  using planner = new Planner('auto', cache('beside'));
+  const good = write('rust-static');
+  const results = await Promise.allSettled(
+    [good, join(folder, 'none'), write('c-no-pie'), good].map((path) => planner.plan(path)),
+  );
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+  );
 });

@@ -2,16 +2,11 @@ import { Worker } from 'node:worker_threads';
 import { defaultCacheDirectory } from '../analysis/cache.ts';
 import { UserError } from '../base/errors.ts';
 import type { Tier } from '../plan/plan.ts';
-import { type FileToPlan, knownPlan, type PlannedFile } from './known-plan.ts';
+import { codeStamp, type FileToPlan, knownPlan, type PlannedFile } from './known-plan.ts';
 import type { PlanAnswer, PlanRequest } from './plan-thread.ts';
 
 /** How long the thread waits for another file. */
 const IDLE_MS = 500;
-
-interface Waiting {
-  resolve(planned: PlannedFile): void;
-  reject(error: Error): void;
-}
 
 /**
  * Plans for files, those that are not known in a thread of their own: the ring is read meanwhile, however large the
@@ -20,66 +15,82 @@ interface Waiting {
 export class Planner implements Disposable {
   readonly #tier: Tier;
   readonly #cacheDirectory: string;
-  readonly #waiting = new Map<number, Waiting>();
-  #lastId = 0;
+  /** The last file's turn. One after another: memory is for one. */
+  #turn: Promise<unknown> = Promise.resolve();
   #thread: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(tier: Tier, cacheDirectory = defaultCacheDirectory(process.env)) {
     this.#tier = tier;
     this.#cacheDirectory = cacheDirectory;
   }
 
-  /** UserError for a file that is not a program. */
+  /** UserError for a file that is not a program. After the planner's end nothing comes. */
   async plan(path: string): Promise<PlannedFile> {
     const file = { path, tier: this.#tier, cacheDirectory: this.#cacheDirectory };
-    return knownPlan(file) ?? (await this.#planAside(file));
+    const known = knownPlan(file);
+    if (known) return known;
+    const planned = this.#turn.then(() => this.#planAside(file));
+    this.#turn = planned.catch(() => undefined);
+    return await planned;
   }
 
-  #planAside(file: FileToPlan): Promise<PlannedFile> {
-    return new Promise((resolve, reject) => {
-      this.#thread ??= this.#start();
-      const id = ++this.#lastId;
-      this.#waiting.set(id, { resolve, reject });
-      this.#thread.ref();
-      this.#thread.postMessage({ id, file } satisfies PlanRequest);
-    });
+  async #planAside(file: FileToPlan): Promise<PlannedFile> {
+    if (this.#closed) return await new Promise<never>(() => undefined);
+    clearTimeout(this.#idle);
+    this.#thread ??= this.#start();
+    const thread = this.#thread;
+    thread.ref();
+    try {
+      const answer = await ask(thread, { file, codeStamp: codeStamp() });
+      if ('plan' in answer) return answer;
+      const error = answer.isUserError ? new UserError(answer.message) : new Error(answer.message);
+      if (answer.stack !== undefined) error.stack = answer.stack;
+      throw error;
+    } catch (error) {
+      if (!(error instanceof UserError)) this.#end(); // the next file has another thread
+      throw error;
+    } finally {
+      thread.unref();
+      this.#idle = setTimeout(() => this.#end(), IDLE_MS).unref();
+    }
   }
 
   #start(): Worker {
     const thread = new Worker(new URL('./plan-thread.js', import.meta.url));
-    thread.on('message', (answer: PlanAnswer) => this.#answered(thread, answer));
-    thread.on('error', (error) => this.#failed(thread, error));
-    thread.on('exit', () => this.#failed(thread, new Error('The planning thread has ended')));
+    thread.on('error', () => undefined); // of a thread that nobody has asked: another one is started
+    thread.once('exit', () => {
+      if (this.#thread === thread) this.#thread = undefined;
+    });
     return thread;
   }
 
-  #answered(thread: Worker, { id, answer }: PlanAnswer): void {
-    const waiting = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    if ('plan' in answer) waiting?.resolve(answer);
-    else if ('userError' in answer) waiting?.reject(new UserError(answer.userError));
-    else waiting?.reject(new Error(answer.error));
-    if (this.#waiting.size > 0) return;
-    thread.unref();
-    const last = this.#lastId;
-    setTimeout(() => {
-      if (this.#lastId === last) this.#end(thread);
-    }, IDLE_MS).unref();
-  }
-
-  #end(thread: Worker): void {
-    if (this.#thread === thread) this.#thread = undefined;
-    void thread.terminate();
-  }
-
-  #failed(thread: Worker, error: Error): void {
-    if (this.#thread !== thread) return;
+  #end(): void {
+    const thread = this.#thread;
     this.#thread = undefined;
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
+    void thread?.terminate();
   }
 
   [Symbol.dispose](): void {
-    if (this.#thread) this.#end(this.#thread);
+    this.#closed = true;
+    clearTimeout(this.#idle);
+    this.#end();
   }
+}
+
+/** Fails when the thread ends before it answers, or can't be started. */
+function ask(thread: Worker, request: PlanRequest): Promise<PlanAnswer> {
+  return new Promise<PlanAnswer>((resolve, reject) => {
+    const settle = (act: () => void) => {
+      thread.off('message', answered).off('error', failed).off('exit', ended);
+      act();
+    };
+    const answered = (answer: PlanAnswer) => settle(() => resolve(answer));
+    const failed = (error: Error) => settle(() => reject(error));
+    const ended = () =>
+      failed(new Error(`Cannot plan for ${request.file.path}: the planning thread has ended`));
+    thread.on('message', answered).on('error', failed).on('exit', ended);
+    thread.postMessage(request);
+  });
 }

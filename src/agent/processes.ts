@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { messageOf, UserError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Loss } from '../cli/status.ts';
@@ -7,7 +6,8 @@ import { target } from '../events/layout.ts';
 import type { Plan } from '../plan/plan.ts';
 import { TASK_SLOT, withoutSite } from '../plan/without-site.ts';
 import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
-import type { FileIdentity, Process, ProcessSource } from '../process/process.ts';
+import { identify } from '../process/proc.ts';
+import { type FileIdentity, isSameFile, type Process, type ProcessSource } from '../process/process.ts';
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
 import type { ClientContext } from '../spans/client-spans.ts';
@@ -39,6 +39,13 @@ interface Traced extends ProcessContext, ClientContext, StreamContext {
   readonly keys: readonly Uint8Array[];
 }
 
+interface WaitingFile {
+  readonly file: FileIdentity;
+  readonly path: string;
+  /** Under which the kernel side knows it. */
+  readonly keys: readonly Uint8Array[];
+}
+
 export interface ProcessesOptions {
   readonly tracing: Tracing;
   readonly programs: Programs;
@@ -58,12 +65,15 @@ export class Processes {
   #closed = false;
   /** Whose calls are found again. */
   readonly #linked = new WeakSet<Program>();
+  /** Binaries that no process runs, for the next one. */
+  readonly #waiting = new Map<Program, WaitingFile>();
   #switchedOff = 0;
   #partial = 0;
 
   constructor(options: ProcessesOptions) {
     this.#options = options;
     this.#targets = new TargetMap(options.tracing.kernel);
+    options.programs.onOverwritten = (program) => this.#overwritten(program);
   }
 
   get count(): number {
@@ -85,8 +95,10 @@ export class Processes {
   }
 
   /** From now on a process that executes this file is traced from its first instruction. */
-  expect(file: FileIdentity, program: Program): void {
-    this.#options.tracing.kernel.map('files').update(encodeFileKey(toKernelKey(file)), program.target);
+  expect(file: FileIdentity, path: string, program: Program): void {
+    const keys = [encodeFileKey(toKernelKey(file))];
+    for (const key of keys) this.#options.tracing.kernel.map('files').update(key, program.target);
+    this.#waiting.set(program, { file, path, keys });
   }
 
   /**
@@ -117,8 +129,8 @@ export class Processes {
     const { programs } = this.#options;
     const { program, of } = traced;
     try {
-      if (programs.unpark(program, what, of.executable.openPath)) this.#rewrite(program);
-      if (STAYS.has(what)) programs.keep(program, what);
+      if (programs.unpark(program, what)) this.#rewrite(program);
+      programs.keep(program, what);
     } catch (error) {
       this.#report(of, error); // the process may be gone by now; the next one that needs them tries again
     }
@@ -129,8 +141,9 @@ export class Processes {
     this.#noticeUse();
     for (const what of PARKABLE) {
       for (const [program, { without, needing }] of this.#useOf(what)) {
-        if (needing > 0 || without < WITHOUT[what]) continue;
-        this.#options.programs.park(program, what, () => this.#rewrite(program));
+        if (needing > 0) this.#options.programs.keep(program, what);
+        else if (without >= WITHOUT[what])
+          this.#options.programs.park(program, what, () => this.#rewrite(program));
       }
     }
     this.#noticeUse(); // who began just now, its event being lost or not yet read
@@ -171,10 +184,8 @@ export class Processes {
     const { plan, name } = program;
     const place = site === TASK_SLOT ? plan.taskSlot && placeOfSlot(plan.taskSlot) : placeOf(site);
     const less = withoutSite(plan, site, evidence);
-    const path = [...this.#traced.values()].find((traced) => traced.program === program)?.of.executable
-      .openPath;
     try {
-      programs.reduce(program, less, path ?? name, () => this.#rewrite(program));
+      programs.reduce(program, less, () => this.#rewrite(program));
     } catch (error) {
       log.error(`${name}: cannot attach what is left: ${messageOf(error)}`);
     }
@@ -225,6 +236,7 @@ export class Processes {
 
   refresh(): void {
     this.#apply(this.#options.table.refresh());
+    this.#forgetReplaced();
   }
 
   /** `execed`: the kernel may have taken this process for a target because of its file. */
@@ -241,7 +253,7 @@ export class Processes {
   async #add(process: Process): Promise<void> {
     const { programs } = this.#options;
     const { executable } = process;
-    const known = programs.ready(executable);
+    const known = programs.ready(executable, executable.openPath);
     if (known) return this.#trace(process, known);
     this.#trace(process, await programs.prepare(executable, executable.openPath, executable.path));
   }
@@ -280,7 +292,7 @@ export class Processes {
   }
 
   #remove(process: Process): void {
-    const { table, programs, tracing, onEnded, log } = this.#options;
+    const { table, onEnded, log } = this.#options;
     const { pid, executable } = process;
     if (!table.targets.has(pid)) this.#untrace(pid);
     onEnded(pid);
@@ -289,10 +301,40 @@ export class Processes {
     log.info(`${executable.name} (pid ${pid}) has ended`);
     const forget = () => this.#traced.get(pid) === traced && this.#traced.delete(pid);
     setTimeout(forget, LINGER_MS).unref();
-    const others = [...table.targets.values()].some((other) => isSame(other.executable, executable));
-    if (others || leadsTo(executable.path, executable)) return;
-    for (const key of traced.keys) tracing.kernel.map('files').delete(key);
-    programs.forget(executable);
+    const others = [...table.targets.values()].some((other) => isSameFile(other.executable, executable));
+    if (others) return;
+    this.#waiting.set(traced.program, { file: executable, path: executable.path, keys: traced.keys });
+    this.#forgetReplaced();
+  }
+
+  /** Of those that wait: whose path leads to another file by now, as after a deployment. */
+  #forgetReplaced(): void {
+    const { table, programs } = this.#options;
+    for (const [program, { file, path, keys }] of this.#waiting) {
+      const runs = [...table.targets.values()].some(({ executable }) => isSameFile(executable, file));
+      if (!runs && leadsTo(path, file)) continue;
+      this.#waiting.delete(program);
+      if (runs) continue;
+      this.#forgetKeys(keys);
+      programs.forget(file);
+    }
+  }
+
+  #forgetKeys(keys: readonly Uint8Array[]): void {
+    for (const key of keys) this.#options.tracing.kernel.map('files').delete(key);
+  }
+
+  /** In place. What runs of it by now, if anything, is not what was planned for. */
+  #overwritten(program: Program): void {
+    if (this.#closed) return;
+    this.#forgetKeys(this.#waiting.get(program)?.keys ?? []);
+    this.#waiting.delete(program);
+    for (const [pid, traced] of this.#traced) {
+      if (traced.program !== program) continue;
+      this.#forgetKeys(traced.keys);
+      if (this.#options.table.targets.get(pid) === traced.of) this.#untrace(pid);
+    }
+    this.#options.log.info(`${program.name} is overwritten: it is analysed again when it is started`);
   }
 
   #useBy(pid: number): Readonly<Record<Parkable, Use>> {
@@ -305,7 +347,8 @@ export class Processes {
     const { tracing, table, programs } = this.#options;
     for (const [pid, traced] of this.#traced) {
       if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
-      if (this.#useBy(pid).tasks.needing > 0) programs.keep(program, 'tasks'); // which is counted anew from here on
+      const use = this.#useBy(pid); // which is counted anew from here on
+      for (const what of PARKABLE) if (use[what].needing > 0) programs.keep(program, what);
       for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
       this.#setTarget(pid, program);
     }
@@ -353,15 +396,10 @@ const WITHOUT: Readonly<Record<Parkable, number>> = {
   tasks: 100_000,
 };
 
-/** Who has needed them once keeps them. */
-const STAYS: ReadonlySet<Parkable> = new Set(['blocking', 'tasks']);
-
 const add = (a: Use | undefined, b: Use): Use =>
   a ? { without: a.without + b.without, needing: a.needing + b.needing } : b;
 
-const isSame = (a: FileIdentity, b: FileIdentity) => a.device === b.device && a.inode === b.inode;
-
 function leadsTo(path: string, file: FileIdentity): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat !== undefined && isSame({ device: stat.dev, inode: stat.ino }, file);
+  const found = identify(path);
+  return found !== undefined && isSameFile(found, file);
 }

@@ -14,6 +14,7 @@ import {
 import { TASK_SLOT } from '../plan/without-site.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
+import { contentsOf, HeldFile, ReplacedError } from './held-file.ts';
 import {
   encodeLayout,
   encodeTarget,
@@ -47,6 +48,7 @@ interface Attached extends Program {
   target: Uint8Array;
   readonly parking: Record<Parkable, ParkingState>;
   readonly places: Places;
+  readonly file: HeldFile;
   links: readonly ProbeLink[];
   readonly parkableLinks: Record<Parkable, readonly ProbeLink[]>;
 }
@@ -126,7 +128,10 @@ export class Programs implements Disposable {
   readonly #ready = new Map<string, Attached>();
   readonly #numbers: SiteNumbers;
   readonly #changePlan: ChangePlan;
+  readonly #freeLayouts: number[] = [];
   #nextLayout = 0;
+  /** Told of a binary that was overwritten, when its probes are gone. */
+  onOverwritten: (program: Program) => void = () => undefined;
 
   /** `changePlan`: what is attached in the place of what was planned. */
   constructor(tracing: Tracing, config: ProgramsConfig, log: Log, changePlan: ChangePlan = (plan) => plan) {
@@ -140,35 +145,47 @@ export class Programs implements Disposable {
     this.#captured = Object.values(config.captureHeaders).flat();
   }
 
-  /** Already analysed and attached? Then without waiting. */
-  ready(file: FileIdentity): Program | undefined {
-    return this.#ready.get(keyOf(file));
+  /** Already analysed and attached? Then without waiting. `path` opens it now. */
+  ready(file: FileIdentity, path: string): Program | undefined {
+    return this.#ready.get(keyOf(file, path));
   }
 
   /** Throws UserError for a file that can't be traced; a later call for the same file gives the same answer. */
   prepare(file: FileIdentity, path: string, name: string): Promise<Program> {
-    const key = keyOf(file);
-    let attached = this.#byFile.get(key);
-    if (!attached) {
-      attached = this.#attach(path, name).then((program) => {
-        this.#ready.set(key, program);
-        return program;
-      });
-      this.#byFile.set(key, attached);
-    }
+    const key = keyOf(file, path);
+    const known = this.#byFile.get(key);
+    if (known) return known;
+    this.forget(file); // what was there before it was overwritten
+    const attached = this.#attach(file, path, name).then((program) => {
+      if (this.#byFile.get(key) === attached) this.#ready.set(key, program);
+      else this.#release(program);
+      return program;
+    });
+    attached.catch((error) => {
+      if (isOfFile(error) || this.#byFile.get(key) !== attached) return;
+      this.#byFile.delete(key);
+    });
+    this.#byFile.set(key, attached);
     return attached;
   }
 
   /** Detaches a binary that no process runs any more and no path leads to. */
   forget(file: FileIdentity): void {
-    const key = keyOf(file);
-    const program = this.#ready.get(key);
-    this.#byFile.delete(key);
-    if (!program) return;
-    this.#ready.delete(key);
+    const isIts = (key: string) => key.startsWith(fileKey(file));
+    for (const key of [...this.#byFile.keys()].filter(isIts)) this.#byFile.delete(key);
+    for (const [key, program] of this.#ready) {
+      if (!isIts(key)) continue;
+      this.#ready.delete(key);
+      this.#release(program);
+    }
+  }
+
+  #release(program: Attached): void {
     detach(allLinks(program));
-    const { slotSite, numbers } = program.places;
+    const { layoutIndex, slotSite, numbers } = program.places;
     for (const number of [slotSite, ...numbers.values()]) this.#numbers.give(number);
+    this.#freeLayouts.push(layoutIndex);
+    program.file[Symbol.dispose]();
   }
 
   /** What has this number in the kernel side's checks. */
@@ -182,10 +199,10 @@ export class Programs implements Disposable {
   }
 
   /**
-   * Goes over to a plan with fewer sites. `path` opens the binary now. `rewrite` gives the kernel side `program.target`,
+   * Goes over to a plan with fewer sites. `rewrite` gives the kernel side `program.target`,
    * before probes go: what they no longer see is not to be taken for what has not happened.
    */
-  reduce(program: Program, plan: Plan, path: string, rewrite: () => void): void {
+  reduce(program: Program, plan: Plan, rewrite: () => void): void {
     const attached = this.#attachedOf(program);
     if (!attached) return;
     const before = attached.plan;
@@ -196,22 +213,21 @@ export class Programs implements Disposable {
         attached.parking[what] = 'kept';
     attached.target = this.#target(attached);
     rewrite();
-    const keep = (links: readonly ProbeLink[]) => this.#keepLinks(attached, before, links, path);
+    const keep = (links: readonly ProbeLink[]) => this.#keepLinks(attached, before, links);
     attached.links = keep(attached.links);
     for (const what of PARKABLE) attached.parkableLinks[what] = keep(attached.parkableLinks[what]);
   }
 
   /** Detaches programs that have lost sites, and attaches those again that have some left: before, so that no hit is missed. */
   #keepLinks(
-    { plan, places }: Attached,
+    { plan, places, file }: Attached,
     before: Plan,
     links: readonly ProbeLink[],
-    path: string,
   ): readonly ProbeLink[] {
     const count = (of: Plan, name: ProgramName) => sitesOf(of, name).length;
     return links.flatMap((one) => {
       if (count(plan, one.program) === count(before, one.program)) return [one];
-      const again = this.#attachProbes([one.program], plan, path, places);
+      const again = this.#attachProbes([one.program], plan, file.path, places);
       detach([one]);
       return again;
     });
@@ -233,15 +249,12 @@ export class Programs implements Disposable {
     this.#log.info(`${attached.name}: ${PARKED[what]}`);
   }
 
-  /**
-   * True when `program.target` has changed. `path` opens the binary now: the process by which it was opened
-   * first may be gone.
-   */
-  unpark(program: Program, what: Parkable, path: string): boolean {
+  /** True when `program.target` has changed. */
+  unpark(program: Program, what: Parkable): boolean {
     const attached = this.#attachedOf(program);
     if (attached?.parking[what] !== 'parked') return false;
-    const { plan, places } = attached;
-    attached.parkableLinks[what] = this.#attachProbes(PARKABLE_PROGRAMS[what], plan, path, places);
+    const { plan, places, file } = attached;
+    attached.parkableLinks[what] = this.#attachProbes(PARKABLE_PROGRAMS[what], plan, file.path, places);
     attached.parking[what] = 'attached';
     attached.target = this.#target(attached);
     this.#log.info(`${attached.name}: ${NEEDED[what]}; ${MISSED[what]}`);
@@ -269,13 +282,32 @@ export class Programs implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const program of this.#ready.values()) detach(allLinks(program));
+    for (const { links, parkableLinks, file } of this.#ready.values()) {
+      detach(allLinks({ links, parkableLinks }));
+      file[Symbol.dispose]();
+    }
     this.#ready.clear();
     this.#byFile.clear();
     this.#planner[Symbol.dispose]();
   }
 
-  async #attach(path: string, name: string): Promise<Attached> {
+  async #attach(identity: FileIdentity, path: string, name: string): Promise<Attached> {
+    const file = new HeldFile(path, identity);
+    try {
+      const attached = await this.#attachTo(file, path, name);
+      file.onWrite(() => {
+        this.forget(identity);
+        this.onOverwritten(attached);
+      });
+      return attached;
+    } catch (error) {
+      const isReplaced = file.isChanged || !file.isAt(path);
+      file[Symbol.dispose]();
+      throw isReplaced ? new ReplacedError(`Cannot trace ${name}: ${messageOf(error)}`) : error;
+    }
+  }
+
+  async #attachTo(file: HeldFile, path: string, name: string): Promise<Attached> {
     const started = performance.now();
     const planned = await this.#planner.plan(path);
     if (!planned.plan) throw new UserError(`Cannot trace ${name}: not a Rust program`);
@@ -285,14 +317,14 @@ export class Programs implements Disposable {
     if (own) throw new UserError(`Not tracing ${name}: ${instrumentsItself(own)}`);
     const { reason } = httpSource(plan);
     if (reason !== undefined) throw new UserError(`Cannot trace ${name}: ${reason}; it holds ${holds(plan)}`);
-    const layoutIndex = this.#nextLayout++;
-    if (layoutIndex >= MAX_BINARIES)
-      throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
     await this.#tracing.kernel.load([...new Set(plan.probes.map(({ program }) => program))]);
+    if (file.isChanged || !file.isAt(path))
+      throw new ReplacedError('it was replaced while it was being analysed');
+    const layoutIndex = this.#takeLayout(name);
     this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
     const places = this.#placesOf(plan, layoutIndex);
-    const links = this.#attachProbes(OTHER_PROGRAMS, plan, path, places);
-    const parkableLinks = this.#attachParkable(plan, path, places, links);
+    const links = this.#attachProbes(OTHER_PROGRAMS, plan, file.path, places);
+    const parkableLinks = this.#attachParkable(plan, file.path, places, links);
     const elapsed = Math.round(performance.now() - started);
     this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
     for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
@@ -301,7 +333,13 @@ export class Programs implements Disposable {
       (what): ParkingState => (isParked && parkableLinks[what].length > 0 ? 'attached' : 'kept'),
     );
     const target = this.#target({ plan, places, parking });
-    return { plan, target, ...scopesOf(plan), parking, name, places, links, parkableLinks };
+    return { plan, target, ...scopesOf(plan), parking, name, places, file, links, parkableLinks };
+  }
+
+  #takeLayout(name: string): number {
+    const index = this.#freeLayouts.pop() ?? this.#nextLayout++;
+    if (index < MAX_BINARIES) return index;
+    throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
   }
 
   #placesOf(plan: Plan, layoutIndex: number): Places {
@@ -381,13 +419,22 @@ const allSites = ({ probes, injection }: Plan) => [...probes, ...injection.sites
 
 const sitesOf = (plan: Plan, name: ProgramName) => allSites(plan).filter(({ program }) => program === name);
 
-const allLinks = ({ links, parkableLinks }: Attached) => [...links, ...Object.values(parkableLinks).flat()];
+const allLinks = ({ links, parkableLinks }: Pick<Attached, 'links' | 'parkableLinks'>) => [
+  ...links,
+  ...Object.values(parkableLinks).flat(),
+];
 
 function eachParkable<T>(of: (what: Parkable) => T): Record<Parkable, T> {
   return Object.fromEntries(PARKABLE.map((what) => [what, of(what)])) as Record<Parkable, T>;
 }
 
-const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
+/** Another attempt would end the same way. */
+const isOfFile = (error: unknown) => error instanceof UserError && !(error instanceof ReplacedError);
+
+const fileKey = ({ device, inode }: FileIdentity) => `${device}:${inode}:`;
+
+/** Of the file as it is now: it may be overwritten, or its number be another's later. */
+const keyOf = (file: FileIdentity, path: string) => `${fileKey(file)}${contentsOf(path)}`;
 
 /** Why nothing of a program can be seen, when no source gives spans of HTTP servers or clients. */
 function httpSource(plan: Plan): { readonly reason: string | undefined } {
@@ -413,19 +460,28 @@ function describe(plan: Plan): string {
   return `${sources}; ${plan.probes.length} probes`;
 }
 
-/** Libraries that serve HTTP, and that call, the most telling first. */
-const SERVERS = ['hyper', 'actix-http', 'ntex-http', 'tiny_http', 'async-h1', 'may_minihttp'];
+/** Libraries that serve HTTP beside hyper, and that call; the most telling first. */
+const SERVERS = ['actix-http', 'ntex-http', 'tiny_http', 'async-h1', 'may_minihttp'];
 const CALLERS = ['reqwest', 'hyper-util', 'hyper'];
 const WRITERS = ['ureq'];
+/** What serves through hyper. */
+const ON_HYPER = ['axum', 'axum-server', 'poem', 'rocket', 'salvo', 'tonic', 'warp'];
 
 /** The instrumentation scope is the library that was instrumented, so that a user sees which it is. */
 function scopesOf(plan: Plan): Pick<Program, 'scope' | 'callScope' | 'wireScope'> {
   const firstOf = (names: readonly string[]): Scope => {
-    for (const name of names) {
-      const library = plan.libraries.find((candidate) => candidate.name === name);
-      if (library) return { name, version: library.version };
-    }
-    return { name: 'otel-rust-agent', version: undefined };
+    const found = names.find((name) => plan.libraries.some((library) => library.name === name));
+    if (found === undefined) return { name: 'otel-rust-agent', version: undefined };
+    const versions = plan.libraries.filter(({ name }) => name === found).map(({ version }) => version);
+    return { name: found, version: versions.length === 1 ? versions[0] : undefined };
   };
-  return { scope: firstOf(SERVERS), callScope: firstOf(CALLERS), wireScope: firstOf(WRITERS) };
+  const scope = firstOf(servesByHyper(plan) ? ['hyper'] : SERVERS);
+  return { scope, callScope: firstOf(CALLERS), wireScope: firstOf(WRITERS) };
+}
+
+/** hyper may be there for its clients alone. */
+function servesByHyper({ libraries, probes }: Plan): boolean {
+  const holds = (names: readonly string[]) => libraries.some(({ name }) => names.includes(name));
+  if (probes.some(({ hook }) => hook.startsWith('hyper.server.')) || holds(ON_HYPER)) return true;
+  return holds(['hyper']) && !holds([...SERVERS, 'reqwest']);
 }

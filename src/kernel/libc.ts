@@ -56,6 +56,7 @@ export const SYS = {
   getsockname: 51,
   getpeername: 52,
   getsockopt: 55,
+  fcntl: 72,
   perf_event_open: 298,
   bpf: 321,
   pidfd_open: 434,
@@ -143,8 +144,8 @@ const M_ARENA_MAX = -8;
 const KEPT_FREE = 256 * 1024;
 
 /**
- * Has glibc's allocator keep little of what is freed: two arenas instead of one a thread, each with up to 256 KiB
- * free at its end. By itself it keeps up to 64 MiB there, which malloc_trim leaves alone in all arenas but the first:
+ * Has glibc's allocator keep little of what is freed: threads to come share the arenas that there are, or two, each with
+ * up to 256 KiB free at its end. By itself it keeps up to 64 MiB there, which malloc_trim leaves alone in all arenas but the first:
  * 30 MB after analysis. musl needs and has none of it.
  */
 export function limitAllocator(): void {

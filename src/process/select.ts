@@ -52,6 +52,8 @@ function matchPid(pid: number, source: ProcessSource, ownPid: number): Match {
     case 'unreadable':
       throw new UserError(`Cannot read process ${pid}: ${reading.reason}`);
     case 'process': {
+      if (!source.pids().includes(pid))
+        throw new UserError(`Cannot trace process ${pid}: it is a thread, not a process`);
       const { startTicks } = reading.process;
       return (process) => process.pid === pid && process.startTicks === startTicks;
     }

@@ -190,14 +190,16 @@ export class ServerSpans {
     if (open) this.#giveUp(open, event.timeNs, reason, event.routes);
   }
 
-  /** Panics are rare; a request is the panic's when the same task, or the same thread without tasks, has it. */
+  /** Panics are rare; a request is the panic's when the same task has it; without tasks, when it is the thread's only one. */
   panic(event: EventHeader): void {
+    const candidates: OpenRequest[] = [];
     for (const [, open] of this.#open.entries()) {
       const request = open.event;
       if (open.closing || request.pid !== event.pid || request.task !== event.task) continue;
-      if (event.task === 0 && request.tid !== event.tid) continue;
-      open.panicAt = event.timeNs;
+      if (event.task !== 0 || request.tid === event.tid) candidates.push(open);
     }
+    if (event.task === 0 && candidates.length > 1) return;
+    for (const open of candidates) open.panicAt = event.timeNs;
   }
 
   processEnded(pid: number, timeNs: number): void {
