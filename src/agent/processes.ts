@@ -13,6 +13,7 @@ import type { ProcessTable, TableChange } from '../process/table.ts';
 import type { ClientContext } from '../spans/client-spans.ts';
 import type { ProcessContext } from '../spans/server-spans.ts';
 import type { StreamContext } from '../spans/stream-spans.ts';
+import { ReplacedError } from './held-file.ts';
 import { addConnections } from './injection.ts';
 import {
   decodeLinks,
@@ -372,7 +373,9 @@ export class Processes {
     if (this.#closed || this.#warned.has(message)) return;
     this.#warned.add(message);
     const { log } = this.#options;
-    if (error instanceof UserError) log.warn(message);
+    if (error instanceof ReplacedError)
+      log.debug(message); // it has ended already
+    else if (error instanceof UserError) log.warn(message);
     else log.error(`${process?.executable.path ?? 'a program'}: ${message}`);
   }
 }
