@@ -1,5 +1,17 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { ElfFile } from '../elf/elf.ts';
 import { buildId } from '../elf/notes.ts';
@@ -68,22 +80,27 @@ export function readCache(directory: string, key: string): CachedFacts | undefin
 }
 
 /**
- * The entry, or undefined when there is none, it is damaged, or anyone but its owner and root could have written it.
+ * The entry, or undefined when there is none, it is damaged, or anyone but root and this user could have written it.
  * JSON has no `undefined`: members of that value are absent.
  */
 export function readEntry<T>(directory: string, key: string): T | undefined {
   try {
-    const path = join(directory, `${key}.json`);
-    const stats = statSync(path);
-    if (stats.size > MAX_ENTRY || (stats.mode & 0o022) !== 0 || !isTrusted(stats.uid)) return undefined;
-    return decode<T>(readFileSync(path, 'utf8'), key);
+    if (!isTrusted(statSync(directory))) return undefined; // its owner could put another file under a name
+    const fd = openSync(join(directory, `${key}.json`), constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      const stats = fstatSync(fd);
+      if (stats.size > MAX_ENTRY || !isTrusted(stats)) return undefined;
+      return decode<T>(readFileSync(fd, 'utf8'), key);
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return undefined;
   }
 }
 
-function isTrusted(uid: number): boolean {
-  return uid === 0 || uid === process.getuid?.();
+function isTrusted({ uid, mode }: Stats): boolean {
+  return (mode & 0o022) === 0 && (uid === 0 || uid === process.getuid?.());
 }
 
 /** Writes to a temporary name, then renames, so that a reader sees a whole entry or none. Failure to write is no error. */
