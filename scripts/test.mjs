@@ -69,7 +69,7 @@ async function runEndToEnd(files) {
   const machines = files.filter(inMachine);
   if (others.length === 0 || machines.length === 0) return runTests(files, END_TO_END);
   const results = await Promise.allSettled([
-    runBeside('nice', ['-n', '19', process.execPath, ...testArguments(machines, END_TO_END)], 'pipe'),
+    runBeside('nice', ['-n', '5', process.execPath, ...testArguments(machines, END_TO_END)], 'pipe'),
     runBeside(process.execPath, testArguments(others, END_TO_END), 'inherit'),
   ]);
   const failures = results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.message);

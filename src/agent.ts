@@ -25,6 +25,7 @@ import { limitAllocator } from './kernel/libc.ts';
 import { isGlob } from './process/glob.ts';
 import { readHost } from './process/host.ts';
 import { procSource } from './process/proc.ts';
+import type { Process } from './process/process.ts';
 import { createSelection } from './process/select.ts';
 import { ProcessTable } from './process/table.ts';
 import { ClientSpans } from './spans/client-spans.ts';
@@ -135,6 +136,7 @@ class Agent implements AsyncDisposable {
   readonly #timers: NodeJS.Timeout[] = [];
   #pump: RingPump | undefined;
   #child: Child | undefined;
+  #commandIsTraced = true;
   #emitted = 0;
   #spansPerSecond = 0;
   #unknownRecords = 0;
@@ -231,7 +233,7 @@ class Agent implements AsyncDisposable {
     });
     this.#log.info(`ready: ${this.#processes.count} programs traced`);
     this.#status.start();
-    setTimeout(() => void collectStartUpGarbage(), SECOND_MS).unref();
+    setTimeout(() => collectStartUpGarbage().catch(() => undefined), SECOND_MS).unref();
   }
 
   async #expect(path: string): Promise<void> {
@@ -248,6 +250,7 @@ class Agent implements AsyncDisposable {
       if (!(error instanceof UserError)) throw error;
       if (this.#options.config.targets.exe.length === 0)
         throw new UserError(`${error.message}; name what it starts with --exe`);
+      this.#commandIsTraced = false;
       this.#log.info(`${error.message}; waiting for what --exe names`);
     }
   }
@@ -286,11 +289,15 @@ class Agent implements AsyncDisposable {
   #selection(source: ReturnType<typeof procSource>) {
     const { targets } = this.#options.config;
     const { command } = this.#options;
-    const exePatterns = command ? [...targets.exe, command.file] : targets.exe;
-    return createSelection({ exePatterns, pids: targets.pid }, source, {
-      cwd: process.cwd(),
-      ownPid: process.pid,
-    });
+    const select = (exePatterns: readonly string[]) =>
+      createSelection({ exePatterns, pids: targets.pid }, source, {
+        cwd: process.cwd(),
+        ownPid: process.pid,
+      });
+    const named = select(targets.exe);
+    if (!command) return named;
+    const all = select([...targets.exe, command.file]);
+    return (candidate: Process) => (this.#commandIsTraced ? all : named)(candidate);
   }
 
   /** Files the user named that are there now: a mistake in them is told at once. */

@@ -72,7 +72,7 @@ function packRoot(scratch: Scratch, { programs, command }: VmOptions): string {
   }
   copyFileSync(join(root, 'e2e', 'vm', 'init'), join(folder, 'init'));
   chmodSync(join(folder, 'init'), 0o755);
-  const variables = `OTEL_RUST_E2E_PROGRAMS=/${PROGRAMS} OTEL_RUST_E2E_PATIENCE=6`;
+  const variables = `OTEL_RUST_E2E_PROGRAMS=/${PROGRAMS} OTEL_RUST_E2E_PATIENCE=20`;
   writeFileSync(join(folder, 'command'), `export ${variables}\n${command}\n`);
   return pack(folder, scratch.file('root.cpio'));
 }

@@ -1,6 +1,7 @@
 import { closeSync, type FSWatcher, fstatSync, openSync, statSync, watch } from 'node:fs';
 import { messageOf, UserError } from '../base/errors.ts';
-import { forgetLease, takeReadLease } from '../kernel/lease.ts';
+import { giveLeaseBack, takeReadLease } from '../kernel/lease.ts';
+import { identify } from '../process/proc.ts';
 import { type FileIdentity, isSameFile } from '../process/process.ts';
 
 /** Of this moment: the file may be there at the next one, or another in its place. */
@@ -8,56 +9,74 @@ export class ReplacedError extends UserError {}
 
 /**
  * An executable with probes, held open: the very file, whatever becomes of its path. Into one that was overwritten in place the
- * kernel would put the old probes, with the old instructions behind them: the program crashes (seen on 6.18).
+ * kernel would put the old probes, with the old instructions behind them: the program crashes (seen on 6.18). So a writer
+ * waits, where the file system has leases, until `onWrite` has disposed of this.
  */
 export class HeldFile implements Disposable {
   /** Opens this file again. */
   readonly path: string;
+  onWrite: (() => void) | undefined;
+  readonly #identity: FileIdentity;
   readonly #fd: number;
   readonly #contents: string;
+  readonly #leased: boolean;
   #watcher: FSWatcher | undefined;
+  #written = false;
 
-  /** UserError when it can't be opened, or the path leads to another file by now. */
+  /** UserError when it can't be opened; ReplacedError when the path leads to no file, or another, by now. */
   constructor(path: string, file: FileIdentity) {
     this.#fd = asked(path, () => openSync(path, 'r'));
     this.path = `/proc/self/fd/${this.#fd}`;
-    this.#contents = contentsOf(this.path);
+    this.#identity = file;
     const { dev: device, ino: inode } = fstatSync(this.#fd);
-    if (isSameFile({ device, inode }, file)) return;
-    closeSync(this.#fd);
-    throw new ReplacedError(`${path} was replaced by another file`);
+    if (!isSameFile({ device, inode }, file)) {
+      closeSync(this.#fd);
+      throw new ReplacedError(`${path} was replaced by another file`);
+    }
+    this.#leased = takeReadLease(this.#fd, () => this.#noticeWriter());
+    this.#contents = contentsOf(this.path);
+    if (!this.#leased) this.#watch();
   }
 
   isAt(path: string): boolean {
-    const found = statSync(path, { throwIfNoEntry: false });
-    const { dev, ino } = fstatSync(this.#fd);
-    return found !== undefined && found.dev === dev && found.ino === ino;
+    const found = identify(path);
+    return found !== undefined && isSameFile(found, this.#identity);
   }
 
-  /** Overwritten since it was opened. */
+  /** Overwritten since it was opened, or about to be. Under a lease a new time stamp tells nothing. */
   get isChanged(): boolean {
-    return contentsOf(this.path) !== this.#contents;
+    return this.#written || (!this.#leased && contentsOf(this.path) !== this.#contents);
   }
 
-  /**
-   * Tells when it is about to be overwritten, which the kernel allows while no process runs it: the writer waits until this
-   * is disposed of. Where that can't be had it is told that it has been, a moment later.
-   */
-  onWrite(listener: () => void): void {
-    if (takeReadLease(this.#fd, listener)) return;
+  #noticeWriter(): void {
+    this.#written = true;
+    if (this.onWrite) this.onWrite();
+    else giveLeaseBack(this.#fd); // nothing is attached, and nothing will be
+  }
+
+  /** Tells a moment later. */
+  #watch(): void {
     try {
-      this.#watcher = watch(this.path, { persistent: false }, () => {
-        if (this.isChanged) listener();
-      });
+      this.#watcher = watch(this.path, { persistent: false }, () => this.#look());
       this.#watcher.on('error', () => undefined);
     } catch {
       return; // too many watches
     }
   }
 
+  #look(): void {
+    try {
+      if (!this.isChanged || this.#written) return;
+    } catch {
+      return; // the file system is gone
+    }
+    this.#written = true;
+    this.onWrite?.();
+  }
+
   [Symbol.dispose](): void {
     this.#watcher?.close();
-    forgetLease(this.#fd);
+    if (this.#leased) giveLeaseBack(this.#fd);
     closeSync(this.#fd);
   }
 }
@@ -68,10 +87,14 @@ export function contentsOf(path: string): string {
   return `${size}:${mtimeNs}`;
 }
 
+const GONE: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);
+
 function asked<T>(path: string, ask: () => T): T {
   try {
     return ask();
   } catch (error) {
-    throw new ReplacedError(`Cannot read ${path}: ${messageOf(error)}`);
+    const message = `Cannot read ${path}: ${messageOf(error)}`;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    throw GONE.has(code) ? new ReplacedError(message) : new UserError(message);
   }
 }

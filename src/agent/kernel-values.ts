@@ -99,8 +99,11 @@ const seesCalls = (plan: Plan) => has(plan, 'hyper_client_call') || has(plan, 'h
 const linksCalls = (plan: Plan) => has(plan, 'hyper_client_encode') || has(plan, 'hyper_client_write_head');
 
 /** … in both versions of HTTP. */
-const seesWrites = (plan: Plan) =>
-  linksCalls(plan) && (has(plan, 'h2_send_request') || !plan.libraries.some(({ name }) => name === 'h2'));
+function seesWrites(plan: Plan): boolean {
+  const WRITERS: readonly string[] = ['hyper.client.encode', 'h2.send_request'];
+  if (!linksCalls(plan) || plan.missing.some(({ hook }) => WRITERS.includes(hook))) return false;
+  return has(plan, 'h2_send_request') || !plan.libraries.some(({ name }) => name === 'h2');
+}
 
 /** Keys of connections must be of one kind: see hyper_server_write_head. */
 const pairsRequests = (plan: Plan) =>

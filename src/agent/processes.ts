@@ -252,18 +252,29 @@ export class Processes {
 
   /** Without waiting where the binary is known: the first request may be the next event. */
   async #add(process: Process): Promise<void> {
-    const { programs } = this.#options;
+    const { programs, table } = this.#options;
     const { executable } = process;
-    const known = programs.ready(executable, executable.openPath);
+    const known = programs.ready(executable);
     if (known) return this.#trace(process, known);
-    this.#trace(process, await programs.prepare(executable, executable.openPath, executable.path));
+    const prepare = () => programs.prepare(executable, executable.openPath, executable.path);
+    // Another process of this file, by which it was opened, may have ended while this one goes on.
+    const again = (error: unknown) => {
+      if (!(error instanceof ReplacedError) || table.targets.get(process.pid) !== process) throw error;
+      return prepare();
+    };
+    this.#trace(process, await prepare().catch(again));
   }
 
   #trace(process: Process, program: Program): void {
     const { tracing, source, resource, table, log } = this.#options;
-    if (this.#closed || table.targets.get(process.pid) !== process) return; // ended while its binary was analysed
-    const details = source.details(process.pid);
-    if (!details) return;
+    const details = table.targets.get(process.pid) === process && source.details(process.pid);
+    if (this.#closed) return;
+    if (!details) {
+      // It has ended while its binary was analysed, which waits for the next one.
+      if (!this.#waiting.has(program))
+        this.#waiting.set(program, { file: process.executable, path: process.executable.path, keys: [] });
+      return;
+    }
     const facts = { serviceVersion: undefined, rustcVersion: program.plan.binary.rustcVersion };
     const keys = kernelFileKeys(process, source.mappings(process.pid)).map(encodeFileKey);
     this.#traced.set(process.pid, {
@@ -313,9 +324,8 @@ export class Processes {
     const { table, programs } = this.#options;
     for (const [program, { file, path, keys }] of this.#waiting) {
       const runs = [...table.targets.values()].some(({ executable }) => isSameFile(executable, file));
-      if (!runs && leadsTo(path, file)) continue;
+      if (runs || leadsTo(path, file)) continue;
       this.#waiting.delete(program);
-      if (runs) continue;
       this.#forgetKeys(keys);
       programs.forget(file);
     }
@@ -349,7 +359,12 @@ export class Processes {
     for (const [pid, traced] of this.#traced) {
       if (traced.program !== program || table.targets.get(pid) !== traced.of) continue;
       const use = this.#useBy(pid); // which is counted anew from here on
-      for (const what of PARKABLE) if (use[what].needing > 0) programs.keep(program, what);
+      for (const what of PARKABLE) {
+        if (use[what].needing === 0) continue;
+        if (program.parking[what] === 'parked')
+          setImmediate(() => this.onNeeded(pid, what)); // just now
+        else programs.keep(program, what);
+      }
       for (const key of traced.keys) tracing.kernel.map('files').update(key, program.target);
       this.#setTarget(pid, program);
     }

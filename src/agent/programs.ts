@@ -124,7 +124,7 @@ export class Programs implements Disposable {
   readonly #traceInstrumented: boolean;
   readonly #log: Log;
   readonly #captured: readonly string[];
-  readonly #byFile = new Map<string, Promise<Attached>>();
+  readonly #byFile = new Map<string, { readonly contents: string; readonly attached: Promise<Attached> }>();
   readonly #ready = new Map<string, Attached>();
   readonly #numbers: SiteNumbers;
   readonly #changePlan: ChangePlan;
@@ -145,47 +145,57 @@ export class Programs implements Disposable {
     this.#captured = Object.values(config.captureHeaders).flat();
   }
 
-  /** Already analysed and attached? Then without waiting. `path` opens it now. */
-  ready(file: FileIdentity, path: string): Program | undefined {
-    return this.#ready.get(keyOf(file, path));
+  /** Already analysed and attached? Then without waiting. */
+  ready(file: FileIdentity): Program | undefined {
+    const program = this.#ready.get(keyOf(file));
+    return program?.file.isChanged ? undefined : program;
   }
 
-  /** Throws UserError for a file that can't be traced; a later call for the same file gives the same answer. */
-  prepare(file: FileIdentity, path: string, name: string): Promise<Program> {
-    const key = keyOf(file, path);
+  /**
+   * Throws UserError for a file that can't be traced; a later call for the same file gives the same answer while it is what
+   * it was. ReplacedError for one that is not to be had at this moment. `path` opens it now.
+   */
+  async prepare(file: FileIdentity, path: string, name: string): Promise<Program> {
+    const ready = this.ready(file);
+    if (ready) return ready;
+    const key = keyOf(file);
+    const contents = contentsOf(path);
     const known = this.#byFile.get(key);
-    if (known) return known;
+    if (known?.contents === contents) return await known.attached;
     this.forget(file); // what was there before it was overwritten
-    const attached = this.#attach(file, path, name).then((program) => {
-      if (this.#byFile.get(key) === attached) this.#ready.set(key, program);
+    const attached = this.#attach(file, path, name);
+    const entry = { contents, attached };
+    this.#byFile.set(key, entry);
+    const isStill = () => this.#byFile.get(key) === entry;
+    try {
+      const program = await attached;
+      if (isStill()) this.#ready.set(key, program);
       else this.#release(program);
       return program;
-    });
-    attached.catch((error) => {
-      if (isOfFile(error) || this.#byFile.get(key) !== attached) return;
-      this.#byFile.delete(key);
-    });
-    this.#byFile.set(key, attached);
-    return attached;
+    } catch (error) {
+      if (!isOfFile(error) && isStill()) this.#byFile.delete(key);
+      throw error;
+    }
   }
 
   /** Detaches a binary that no process runs any more and no path leads to. */
   forget(file: FileIdentity): void {
-    const isIts = (key: string) => key.startsWith(fileKey(file));
-    for (const key of [...this.#byFile.keys()].filter(isIts)) this.#byFile.delete(key);
-    for (const [key, program] of this.#ready) {
-      if (!isIts(key)) continue;
-      this.#ready.delete(key);
-      this.#release(program);
-    }
+    const key = keyOf(file);
+    const program = this.#ready.get(key);
+    this.#byFile.delete(key);
+    this.#ready.delete(key);
+    if (program) this.#release(program);
   }
 
   #release(program: Attached): void {
     detach(allLinks(program));
-    const { layoutIndex, slotSite, numbers } = program.places;
+    this.#giveBack(program.places);
+    program.file[Symbol.dispose]();
+  }
+
+  #giveBack({ layoutIndex, slotSite, numbers }: Places): void {
     for (const number of [slotSite, ...numbers.values()]) this.#numbers.give(number);
     this.#freeLayouts.push(layoutIndex);
-    program.file[Symbol.dispose]();
   }
 
   /** What has this number in the kernel side's checks. */
@@ -292,24 +302,29 @@ export class Programs implements Disposable {
   }
 
   async #attach(identity: FileIdentity, path: string, name: string): Promise<Attached> {
+    const started = performance.now();
     const file = new HeldFile(path, identity);
     try {
-      const attached = await this.#attachTo(file, path, name);
-      file.onWrite(() => {
-        this.forget(identity);
+      const attached = this.#attachTo(file, await this.#planFor(file, path, name), name);
+      const elapsed = Math.round(performance.now() - started);
+      this.#log.info(`${name}: ${describe(attached.plan)} (${elapsed} ms)`);
+      file.onWrite = () => {
+        if (this.#ready.get(keyOf(identity)) === attached) this.forget(identity);
+        else this.#release(attached);
         this.onOverwritten(attached);
-      });
+      };
       return attached;
     } catch (error) {
-      const isReplaced = file.isChanged || !file.isAt(path);
       file[Symbol.dispose]();
-      throw isReplaced ? new ReplacedError(`Cannot trace ${name}: ${messageOf(error)}`) : error;
+      throw error;
     }
   }
 
-  async #attachTo(file: HeldFile, path: string, name: string): Promise<Attached> {
-    const started = performance.now();
-    const planned = await this.#planner.plan(path);
+  /** What to attach, when all else is there. */
+  async #planFor(file: HeldFile, path: string, name: string): Promise<Plan> {
+    // Of a process, which may end, or execute another file. Otherwise the path tells where its debug file may be.
+    const lasting = path.startsWith('/proc/') ? file.path : path;
+    const planned = await this.#planner.plan(lasting);
     if (!planned.plan) throw new UserError(`Cannot trace ${name}: not a Rust program`);
     for (const problem of planned.problems) this.#log.warn(`${name}: ${problem}`);
     const plan = this.#changePlan(await this.#withInjection(planned.plan, name));
@@ -318,28 +333,37 @@ export class Programs implements Disposable {
     const { reason } = httpSource(plan);
     if (reason !== undefined) throw new UserError(`Cannot trace ${name}: ${reason}; it holds ${holds(plan)}`);
     await this.#tracing.kernel.load([...new Set(plan.probes.map(({ program }) => program))]);
-    if (file.isChanged || !file.isAt(path))
-      throw new ReplacedError('it was replaced while it was being analysed');
+    if (file.isChanged || !file.isAt(lasting))
+      throw new ReplacedError(`Cannot trace ${name}: it was replaced while it was being analysed`);
+    return plan;
+  }
+
+  /** All or nothing; in one go, so that nobody writes to the file meanwhile. */
+  #attachTo(file: HeldFile, plan: Plan, name: string): Attached {
     const layoutIndex = this.#takeLayout(name);
-    this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
     const places = this.#placesOf(plan, layoutIndex);
-    const links = this.#attachProbes(OTHER_PROGRAMS, plan, file.path, places);
-    const parkableLinks = this.#attachParkable(plan, file.path, places, links);
-    const elapsed = Math.round(performance.now() - started);
-    this.#log.info(`${name}: ${describe(plan)} (${elapsed} ms)`);
-    for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
-    const isParked = this.#tier === 'auto' && this.#tracing.socketTier;
-    const parking = eachParkable(
-      (what): ParkingState => (isParked && parkableLinks[what].length > 0 ? 'attached' : 'kept'),
-    );
-    const target = this.#target({ plan, places, parking });
-    return { plan, target, ...scopesOf(plan), parking, name, places, file, links, parkableLinks };
+    try {
+      this.#tracing.kernel.map('layouts').update(encodeU32(layoutIndex), encodeLayout(plan, this.#captured));
+      const links = this.#attachProbes(OTHER_PROGRAMS, plan, file.path, places);
+      const parkableLinks = this.#attachParkable(plan, file.path, places, links);
+      for (const { hook, reason } of plan.missing) this.#log.debug(`${name}: no ${hook}: ${reason}`);
+      const isParked = this.#tier === 'auto' && this.#tracing.socketTier;
+      const parking = eachParkable(
+        (what): ParkingState => (isParked && parkableLinks[what].length > 0 ? 'attached' : 'kept'),
+      );
+      const target = this.#target({ plan, places, parking });
+      return { plan, target, ...scopesOf(plan), parking, name, places, file, links, parkableLinks };
+    } catch (error) {
+      this.#giveBack(places);
+      throw error;
+    }
   }
 
   #takeLayout(name: string): number {
     const index = this.#freeLayouts.pop() ?? this.#nextLayout++;
     if (index < MAX_BINARIES) return index;
-    throw new UserError(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
+    this.#nextLayout = MAX_BINARIES;
+    throw new Error(`Cannot trace ${name}: ${MAX_BINARIES} binaries already`);
   }
 
   #placesOf(plan: Plan, layoutIndex: number): Places {
@@ -431,10 +455,7 @@ function eachParkable<T>(of: (what: Parkable) => T): Record<Parkable, T> {
 /** Another attempt would end the same way. */
 const isOfFile = (error: unknown) => error instanceof UserError && !(error instanceof ReplacedError);
 
-const fileKey = ({ device, inode }: FileIdentity) => `${device}:${inode}:`;
-
-/** Of the file as it is now: it may be overwritten, or its number be another's later. */
-const keyOf = (file: FileIdentity, path: string) => `${fileKey(file)}${contentsOf(path)}`;
+const keyOf = ({ device, inode }: FileIdentity) => `${device}:${inode}`;
 
 /** Why nothing of a program can be seen, when no source gives spans of HTTP servers or clients. */
 function httpSource(plan: Plan): { readonly reason: string | undefined } {
@@ -464,8 +485,8 @@ function describe(plan: Plan): string {
 const SERVERS = ['actix-http', 'ntex-http', 'tiny_http', 'async-h1', 'may_minihttp'];
 const CALLERS = ['reqwest', 'hyper-util', 'hyper'];
 const WRITERS = ['ureq'];
-/** What serves through hyper. */
-const ON_HYPER = ['axum', 'axum-server', 'poem', 'rocket', 'salvo', 'tonic', 'warp'];
+/** What serves through hyper. tonic may be there for its client. */
+const ON_HYPER = ['axum', 'axum-server', 'poem', 'rocket', 'salvo', 'warp'];
 
 /** The instrumentation scope is the library that was instrumented, so that a user sees which it is. */
 function scopesOf(plan: Plan): Pick<Program, 'scope' | 'callScope' | 'wireScope'> {
@@ -483,5 +504,5 @@ function scopesOf(plan: Plan): Pick<Program, 'scope' | 'callScope' | 'wireScope'
 function servesByHyper({ libraries, probes }: Plan): boolean {
   const holds = (names: readonly string[]) => libraries.some(({ name }) => names.includes(name));
   if (probes.some(({ hook }) => hook.startsWith('hyper.server.')) || holds(ON_HYPER)) return true;
-  return holds(['hyper']) && !holds([...SERVERS, 'reqwest']);
+  return holds(['hyper']) && !holds(SERVERS) && (holds(['tonic']) || !holds(['reqwest']));
 }
