@@ -163,19 +163,23 @@ export class Programs implements Disposable {
     const known = this.#byFile.get(key);
     if (known?.contents === contents) return await known.attached;
     this.forget(file); // what was there before it was overwritten
-    const attached = this.#attach(file, path, name);
-    const entry = { contents, attached };
-    this.#byFile.set(key, entry);
-    const isStill = () => this.#byFile.get(key) === entry;
-    try {
-      const program = await attached;
-      if (isStill()) this.#ready.set(key, program);
-      else this.#release(program);
-      return program;
-    } catch (error) {
-      if (!isOfFile(error) && isStill()) this.#byFile.delete(key);
-      throw error;
-    }
+    const isStill = () => this.#byFile.get(key)?.attached === attached;
+    const attached: Promise<Attached> = this.#attach(file, path, name).then(
+      (program) => {
+        if (isStill()) {
+          this.#ready.set(key, program);
+          return program;
+        }
+        this.#release(program);
+        throw new ReplacedError(`Cannot trace ${name}: it was replaced while it was being analysed`);
+      },
+      (error) => {
+        if (!isOfFile(error) && isStill()) this.#byFile.delete(key);
+        throw error;
+      },
+    );
+    this.#byFile.set(key, { contents, attached });
+    return await attached;
   }
 
   /** Detaches a binary that no process runs any more and no path leads to. */
@@ -309,8 +313,7 @@ export class Programs implements Disposable {
       const elapsed = Math.round(performance.now() - started);
       this.#log.info(`${name}: ${describe(attached.plan)} (${elapsed} ms)`);
       file.onWrite = () => {
-        if (this.#ready.get(keyOf(identity)) === attached) this.forget(identity);
-        else this.#release(attached);
+        this.forget(identity);
         this.onOverwritten(attached);
       };
       return attached;
