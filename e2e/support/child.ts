@@ -18,6 +18,15 @@ const STOP_TIMEOUT_MS = 20_000 * PATIENCE;
 /** Characters kept of each stream, so that a panicking target doesn't fill the memory. */
 const KEEP = 64_000_000;
 
+const running = new Set<Child>();
+
+/** A run of tests that is broken off leaves nothing behind. */
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    for (const child of running) child[Symbol.dispose]();
+    process.exit(1);
+  });
+
 /** A process of ours with its output collected; disposing kills it. */
 export class Child implements Disposable {
   readonly process: ChildProcess;
@@ -38,6 +47,9 @@ export class Child implements Disposable {
       this.stderr = (this.stderr + text).slice(-KEEP);
     });
     this.ended = once(this.process, 'close').then(([code, signal]) => ({ code, signal }));
+    running.add(this);
+    const forget = () => running.delete(this);
+    this.ended.then(forget, forget);
   }
 
   get pid(): number {
