@@ -275,7 +275,8 @@ export class Processes {
         this.#waiting.set(program, { file: process.executable, path: process.executable.path, keys: [] });
       return;
     }
-    const facts = { serviceVersion: undefined, rustcVersion: program.plan.binary.rustcVersion };
+    const { packageVersion: serviceVersion, rustcVersion } = program.plan.binary;
+    const facts = { serviceVersion, rustcVersion };
     const keys = kernelFileKeys(process, source.mappings(process.pid)).map(encodeFileKey);
     this.#traced.set(process.pid, {
       of: process,

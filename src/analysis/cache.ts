@@ -25,7 +25,7 @@ export interface CachedFacts {
 }
 
 /** Raised whenever the same bytes may give other facts. */
-const FORMAT = 7;
+const FORMAT = 8;
 const MAX_ENTRY = 1 << 26;
 
 /** `$XDG_CACHE_HOME/otel-rust-agent`, else `/var/cache/otel-rust-agent`. */

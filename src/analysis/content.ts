@@ -4,7 +4,7 @@ import { type ElfFile, findSection, sectionBytes } from '../elf/elf.ts';
 import { hasBytes } from '../elf/sections.ts';
 import { loadSegments } from '../elf/segments.ts';
 import { isInside } from '../elf/source.ts';
-import { parseAudit } from '../rust/audit.ts';
+import { type Audit, parseAudit } from '../rust/audit.ts';
 import { type FoundCrate, PATH_OVERLAP, scanCratePaths, startCrateScan } from '../rust/crates.ts';
 import { emptyRustcPaths, type RustcPaths, scanRustcPaths } from '../rust/rustc.ts';
 
@@ -15,7 +15,7 @@ export interface Content {
   /** From source paths. */
   readonly crates: ReadonlyMap<string, FoundCrate>;
   /** From `.dep-v0`: what cargo-auditable recorded, complete. */
-  readonly audited: readonly FoundCrate[];
+  readonly audited: Audit;
 }
 
 interface Range {
@@ -74,14 +74,16 @@ function* linePieces(elf: ElfFile, problems: string[]): Generator<Buffer> {
   }
 }
 
-function readAudit(elf: ElfFile, problems: string[]): readonly FoundCrate[] {
+const NO_AUDIT: Audit = { crates: [], packageVersion: undefined };
+
+function readAudit(elf: ElfFile, problems: string[]): Audit {
   const bytes = smallSection(elf, '.dep-v0', MAX_AUDIT, problems);
-  if (bytes.length === 0) return [];
+  if (bytes.length === 0) return NO_AUDIT;
   try {
     return parseAudit(bytes);
   } catch (error) {
     problems.push(messageOf(error));
-    return [];
+    return NO_AUDIT;
   }
 }
 

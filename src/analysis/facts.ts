@@ -128,6 +128,8 @@ export interface BinaryFacts {
   readonly isRust: boolean;
   readonly rustc: RustcFact | undefined;
   readonly crates: readonly CrateFact[];
+  /** Of the program's own package, where cargo-auditable recorded it. */
+  readonly packageVersion?: string;
   /** Answers by SymbolQuery.id, each sorted by svma. A query without an answer has an empty list. */
   readonly functions: Readonly<Record<string, readonly FunctionFact[]>>;
   readonly tlsVariables: Readonly<Record<string, readonly TlsVariableFact[]>>;

@@ -63,6 +63,7 @@ export function makePlan({ facts, readCode }: PlanInput, tier: Tier): Plan {
       fileSize: facts.fileSize,
       rustcVersion: facts.rustc?.version,
       rustcCommit: facts.rustc?.commit,
+      ...(facts.packageVersion !== undefined && { packageVersion: facts.packageVersion }),
     },
     libraries: recognise(facts),
     sources,

@@ -212,6 +212,8 @@ export interface Plan {
     readonly fileSize: number;
     readonly rustcVersion: string | undefined;
     readonly rustcCommit: string | undefined;
+    /** Absent where the binary does not tell. */
+    readonly packageVersion?: string;
   };
   readonly libraries: readonly RecognisedLibrary[];
   readonly sources: readonly SourceChoice[];

@@ -12,10 +12,13 @@ test('crates of the program, without those of its build', () => {
     { name: 'cc', version: '1.2.3', source: 'crates.io', kind: 'build' },
     { name: 'shop', version: '0.1.0', source: 'local', root: true },
   ];
-  assert.deepEqual(parseAudit(section({ packages })), [
+  const crates = [
     { name: 'hyper', version: '1.12.0', evidence: '.dep-v0: hyper 1.12.0' },
     { name: 'shop', version: '0.1.0', evidence: '.dep-v0: shop 0.1.0' },
-  ]);
+  ];
+  assert.deepEqual(parseAudit(section({ packages })), { crates, packageVersion: '0.1.0' });
+  const [first] = packages;
+  assert.equal(parseAudit(section({ packages: [first] })).packageVersion, undefined);
 });
 
 test('damaged sections say so', () => {
@@ -33,7 +36,7 @@ test('damaged sections say so', () => {
 test('entries of any shape are skipped or plain text', () => {
   fc.assert(
     fc.property(fc.array(fc.jsonValue()), (packages) => {
-      for (const { name } of parseAudit(section({ packages }))) assert.match(name, /^[\w.+-]+$/);
+      for (const { name } of parseAudit(section({ packages })).crates) assert.match(name, /^[\w.+-]+$/);
     }),
   );
 });

@@ -4,19 +4,29 @@ import type { FoundCrate } from './crates.ts';
 
 const MAX_JSON = 1 << 24;
 
+export interface Audit {
+  readonly crates: readonly FoundCrate[];
+  /** Of the package that the program was built from. */
+  readonly packageVersion: string | undefined;
+}
+
 /**
  * The crates in `.dep-v0`, the section that cargo-auditable adds: zlib-compressed JSON
- * `{"packages": [{"name", "version", "kind"?: "build"}]}`. Build-time crates are not in the program.
+ * `{"packages": [{"name", "version", "kind"?: "build", "root"?: true}]}`. Build-time crates are not in the program.
  * Format: https://github.com/rust-secure-code/cargo-auditable/blob/master/PARSING.md
  */
-export function parseAudit(section: Uint8Array): readonly FoundCrate[] {
+export function parseAudit(section: Uint8Array): Audit {
   const { packages } = readJson(section);
   if (!Array.isArray(packages)) throw new Error('Cannot read .dep-v0: it has no list of packages');
-  return packages.filter(isRuntimePackage).map(({ name, version }) => ({
-    name,
-    version,
-    evidence: `.dep-v0: ${name} ${version}`,
-  }));
+  const ofProgram = packages.filter(isRuntimePackage);
+  return {
+    crates: ofProgram.map(({ name, version }) => ({
+      name,
+      version,
+      evidence: `.dep-v0: ${name} ${version}`,
+    })),
+    packageVersion: ofProgram.find(({ root }) => root === true)?.version,
+  };
 }
 
 function readJson(section: Uint8Array): { readonly packages?: unknown } {
@@ -28,7 +38,13 @@ function readJson(section: Uint8Array): { readonly packages?: unknown } {
   }
 }
 
-function isRuntimePackage(entry: unknown): entry is { readonly name: string; readonly version: string } {
+interface Package {
+  readonly name: string;
+  readonly version: string;
+  readonly root?: unknown;
+}
+
+function isRuntimePackage(entry: unknown): entry is Package {
   if (typeof entry !== 'object' || entry === null) return false;
   const { name, version, kind } = entry as Record<string, unknown>;
   return kind !== 'build' && isShortText(name) && isShortText(version);
