@@ -312,7 +312,7 @@ struct target {
   // What its sockets have carried since user space last wrote this, counted by the kernel side; atomically, since it may be
   // written at that moment, but for connections under TLS, of which one is enough.
   __u32 plaintext; // requests
-  __u32 tls;       // connections on which a client began TLS
+  __u32 tls;       // connections on which a client began TLS, and requests that sockets don't show but the library
   __u32 client_plaintext; // the same for requests and connections of its own clients
   __u32 client_tls;
   __u32 executed; // requests that reqwest's asynchronous client was given

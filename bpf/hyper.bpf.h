@@ -85,7 +85,7 @@ static __always_inline void library_request(struct library_connection *l, struct
   r->header.task = f->task;
   r->header.sequence = l->received;
   if (l->tls) r->header.flags |= FLAG_TLS;
-  if (l->tls) f->target->tls++; // also of connections that are older than the agent
+  if (l->socket) f->target->tls++; // which does not show it
   r->start_ns = l->head_start_ns ? l->head_start_ns : f->now;
   r->socket = l->socket;
   r->source = SOURCE_LIBRARY;

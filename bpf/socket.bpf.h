@@ -249,9 +249,11 @@ static __always_inline void remember_for_library(struct connection *c, struct so
 #define PROXY_1 0x2059584f5250ULL          // "PROXY "
 #define PROXY_2 0x510a0d000a0d0a0dULL // "\r\n\r\n\0\r\nQ"
 
-// A load balancer's line or block before all else (PROXY protocol, §2.1 and §2.2): what follows is the connection.
-static __always_inline int is_proxy_header(__u64 word) {
-  return (word & 0xffffffffffffULL) == PROXY_1 || word == PROXY_2;
+// A load balancer's line or block before all else (PROXY protocol, §2.1 and §2.2): what follows is the connection. Some servers
+// read five bytes to begin with; fewer may begin a request.
+static __always_inline int is_proxy_header(__u64 word, __u32 bytes) {
+  __u64 first = bytes < 6 ? 0xffffffffffULL : 0xffffffffffffULL, all = bytes < 8 ? first : ~0ULL;
+  return bytes >= 5 && ((word & first) == (PROXY_1 & first) || (word & all) == (PROXY_2 & all));
 }
 
 #define LONGEST_PROXY_1 107
@@ -305,7 +307,7 @@ static __always_inline void server_read(struct connection *c, struct sock *sk, s
   int http = c->role == ROLE_NEW || c->role == ROLE_SERVER;
   if (c->role == ROLE_NEW || looks_again(c)) {
     __u64 word = peek(&m->buffers, m->bytes);
-    if (c->role == ROLE_NEW && is_proxy_header(word)) {
+    if (c->role == ROLE_NEW && is_proxy_header(word, m->bytes)) {
       c->proxied = 1;
       if (!is_proxy_header_alone(&m->buffers, word, m->bytes)) c->role = ROLE_OTHER;
       http = 0;

@@ -144,6 +144,7 @@ test('behind a load balancer that puts the PROXY protocol before TLS', () => {
     for (const hello of [
       [recv(header), recv(CLIENT_HELLO), SERVER_HELLO],
       [recv(`${header}${CLIENT_HELLO}`), SERVER_HELLO, FINISHED],
+      [recv(header.slice(0, 5)), recv(header.slice(5)), recv(CLIENT_HELLO), SERVER_HELLO],
     ]) {
       for (const target of [BOTH, LIBRARY]) {
         const [request] = run(target, ...hello, parse(GET)).records;
