@@ -32,14 +32,13 @@ static __always_inline void task_request(__u64 process, __u64 task, __u64 connec
   struct task_key key = {.task = task, .process = process};
   if (!task) return;
   struct task_connection *t = bpf_map_lookup_elem(&tasks, &key);
-  int fresh = !t && !r->header.sequence; // of a Unix socket it is forgotten after each answer
-  int known = is_proven(slot_site, process, task, fresh);
+  int known = is_proven(slot_site, process, task, !t);
   if (!t) {
     if (bpf_map_update_elem(&tasks, &key, &NO_REQUESTS, BPF_NOEXIST)) count(COUNTER_MAP_FULL);
     t = bpf_map_lookup_elem(&tasks, &key);
     if (!t) return;
     t->connection = connection;
-    if (fresh) task_seen(check_of(slot_site), process, task);
+    if (!r->header.sequence) task_seen(check_of(slot_site), process, task); // a Unix socket's is forgotten with each answer
   }
   if (t->connection != connection) {
     task_kept(slot_site, process, task);
