@@ -218,6 +218,7 @@ class Agent implements AsyncDisposable {
   async start(): Promise<void> {
     const attached = this.#tracing.attachTracepoints();
     attached.catch(() => {}); // told below, if nothing else fails first
+    this.#processes.planAhead();
     for (const path of this.#namedFiles()) await this.#expect(path);
     if (this.#options.command) await this.#expectCommand(this.#options.command);
     await attached;

@@ -65,6 +65,20 @@ test('a thread that has ended is followed by another', async () => {
   assert.deepEqual(plain(await planner.plan(path)), plain(first));
 });
 
+test('what was planned ahead is there when it is asked for, unless the file has changed', async () => {
+  using planner = new Planner('auto', cache('ahead'));
+  const path = write('rust-static');
+  planner.planAhead([path, join(folder, 'none'), path]);
+  const ahead = await planner.plan(path);
+  assert.deepEqual(
+    plain(ahead),
+    plain(await planFile({ path, tier: 'auto', cacheDirectory: cache('there') })),
+  );
+  planner.planAhead([path]);
+  writeFileSync(path, fixture('c-pie'));
+  assert.equal((await planner.plan(path)).plan, undefined);
+});
+
 test('after its end nothing is planned', async () => {
   const planner = new Planner('auto', cache('ended'));
   planner[Symbol.dispose]();

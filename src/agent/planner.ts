@@ -1,6 +1,7 @@
+import { type BigIntStats, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { defaultCacheDirectory } from '../analysis/cache.ts';
-import { UserError } from '../base/errors.ts';
+import { messageOf, UserError } from '../base/errors.ts';
 import type { Tier } from '../plan/plan.ts';
 import { codeStamp, type FileToPlan, knownPlan, type PlannedFile } from './known-plan.ts';
 import type { PlanAnswer, PlanRequest } from './plan-thread.ts';
@@ -17,6 +18,8 @@ export class Planner implements Disposable {
   readonly #cacheDirectory: string;
   /** The last file's turn. One after another: memory is for one. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** What was planned before it was asked for, by the state of the file. */
+  readonly #ahead = new Map<string, Promise<PlannedFile>>();
   #thread: Worker | undefined;
   #idle: NodeJS.Timeout | undefined;
   #closed = false;
@@ -26,9 +29,32 @@ export class Planner implements Disposable {
     this.#cacheDirectory = cacheDirectory;
   }
 
+  /** Plans for files of running processes, which are asked for soon, while other things are waited for. */
+  planAhead(paths: readonly string[]): void {
+    for (const path of paths) {
+      try {
+        const key = stateOf(path);
+        if (this.#ahead.has(key) || knownPlan(this.#file(path))) continue;
+        const planned = this.plan(path);
+        planned.catch(() => undefined);
+        this.#ahead.set(key, planned);
+      } catch {
+        // told when it is asked for
+      }
+    }
+  }
+
+  #file(path: string): FileToPlan {
+    return { path, tier: this.#tier, cacheDirectory: this.#cacheDirectory };
+  }
+
   /** UserError for a file that is not a program. After the planner's end nothing comes. */
   async plan(path: string): Promise<PlannedFile> {
-    const file = { path, tier: this.#tier, cacheDirectory: this.#cacheDirectory };
+    const key = stateOf(path);
+    const ahead = this.#ahead.get(key);
+    this.#ahead.delete(key);
+    if (ahead) return await ahead;
+    const file = this.#file(path);
     const known = knownPlan(file);
     if (known) return known;
     const planned = this.#turn.then(() => this.#planAside(file));
@@ -76,6 +102,19 @@ export class Planner implements Disposable {
     this.#closed = true;
     clearTimeout(this.#idle);
     this.#end();
+  }
+}
+
+function stateOf(path: string): string {
+  const { dev, ino, size, mtimeNs } = statOf(path);
+  return [dev, ino, size, mtimeNs].join(' ');
+}
+
+function statOf(path: string): BigIntStats {
+  try {
+    return statSync(path, { bigint: true });
+  } catch (error) {
+    throw new UserError(`Cannot read ${path}: ${messageOf(error)}`);
   }
 }
 

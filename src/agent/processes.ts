@@ -84,6 +84,12 @@ export class Processes {
   readonly contextOf = (pid: number): (ProcessContext & ClientContext & StreamContext) | undefined =>
     this.#traced.get(pid);
 
+  /** Before `start`, while other things are waited for. */
+  planAhead(): void {
+    const { table, programs } = this.#options;
+    programs.planAhead(table.running().map(({ executable }) => executable.openPath));
+  }
+
   /** All that run now. Throws the first UserError when `strict`. */
   async start(strict: boolean): Promise<void> {
     const { started } = this.#options.table.refresh();

@@ -145,6 +145,11 @@ export class Programs implements Disposable {
     this.#captured = Object.values(config.captureHeaders).flat();
   }
 
+  /** Files that are about to be prepared. */
+  planAhead(paths: readonly string[]): void {
+    this.#planner.planAhead(paths);
+  }
+
   /** Already analysed and attached? Then without waiting. */
   ready(file: FileIdentity): Program | undefined {
     const program = this.#ready.get(keyOf(file));

@@ -25,11 +25,14 @@ export class ProcessTable {
     return this.#targets;
   }
 
+  /** What there is to trace at this moment. */
+  running(): readonly Process[] {
+    return selectTargets(this.#selection, this.#source);
+  }
+
   /** Compares with all processes that run now. Does not see a program that replaced itself by itself. */
   refresh(): TableChange {
-    const now = new Map(
-      selectTargets(this.#selection, this.#source).map((process) => [process.pid, process]),
-    );
+    const now = new Map(this.running().map((process) => [process.pid, process]));
     const started: Process[] = [];
     const ended: Process[] = [];
     for (const [pid, process] of this.#targets) {
