@@ -1,7 +1,7 @@
 import { closeSync, type FSWatcher, fstatSync, openSync, statSync, watch } from 'node:fs';
 import { messageOf, UserError } from '../base/errors.ts';
 import { giveLeaseBack, takeReadLease } from '../kernel/lease.ts';
-import { identify } from '../process/proc.ts';
+import { leadsTo } from '../process/proc.ts';
 import { type FileIdentity, isSameFile } from '../process/process.ts';
 
 /** Of this moment: the file may be there at the next one, or another in its place. */
@@ -18,7 +18,7 @@ export class HeldFile implements Disposable {
   onWrite: (() => void) | undefined;
   readonly #identity: FileIdentity;
   readonly #fd: number;
-  readonly #contents: string;
+  readonly #state: string;
   readonly #leased: boolean;
   #watcher: FSWatcher | undefined;
   #written = false;
@@ -34,18 +34,17 @@ export class HeldFile implements Disposable {
       throw new ReplacedError(`${path} was replaced by another file`);
     }
     this.#leased = takeReadLease(this.#fd, () => this.#noticeWriter());
-    this.#contents = contentsOf(this.path);
+    this.#state = stateOf(this.path);
     if (!this.#leased) this.#watch();
   }
 
   isAt(path: string): boolean {
-    const found = identify(path);
-    return found !== undefined && isSameFile(found, this.#identity);
+    return leadsTo(path, this.#identity);
   }
 
   /** Overwritten since it was opened, or about to be. Under a lease a new time stamp tells nothing. */
   get isChanged(): boolean {
-    return this.#written || (!this.#leased && contentsOf(this.path) !== this.#contents);
+    return this.#written || (!this.#leased && stateOf(this.path) !== this.#state);
   }
 
   #noticeWriter(): void {
@@ -81,10 +80,10 @@ export class HeldFile implements Disposable {
   }
 }
 
-/** Tells one state of a file's contents from another. */
-export function contentsOf(path: string): string {
-  const { size, mtimeNs } = asked(path, () => statSync(path, { bigint: true }));
-  return `${size}:${mtimeNs}`;
+/** Tells one file, and one state of its contents, from another. UserError when the path leads to none. */
+export function stateOf(path: string): string {
+  const { dev, ino, size, mtimeNs } = asked(path, () => statSync(path, { bigint: true }));
+  return [dev, ino, size, mtimeNs].join(' ');
 }
 
 const GONE: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'ESRCH']);

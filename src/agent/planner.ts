@@ -1,8 +1,8 @@
-import { type BigIntStats, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { defaultCacheDirectory } from '../analysis/cache.ts';
-import { messageOf, UserError } from '../base/errors.ts';
+import { UserError } from '../base/errors.ts';
 import type { Tier } from '../plan/plan.ts';
+import { stateOf } from './held-file.ts';
 import { codeStamp, type FileToPlan, knownPlan, type PlannedFile } from './known-plan.ts';
 import type { PlanAnswer, PlanRequest } from './plan-thread.ts';
 
@@ -34,7 +34,7 @@ export class Planner implements Disposable {
     for (const path of paths) {
       try {
         const key = stateOf(path);
-        if (this.#ahead.has(key) || knownPlan(this.#file(path))) continue;
+        if (this.#ahead.has(key)) continue;
         const planned = this.plan(path);
         planned.catch(() => undefined);
         this.#ahead.set(key, planned);
@@ -102,19 +102,6 @@ export class Planner implements Disposable {
     this.#closed = true;
     clearTimeout(this.#idle);
     this.#end();
-  }
-}
-
-function stateOf(path: string): string {
-  const { dev, ino, size, mtimeNs } = statOf(path);
-  return [dev, ino, size, mtimeNs].join(' ');
-}
-
-function statOf(path: string): BigIntStats {
-  try {
-    return statSync(path, { bigint: true });
-  } catch (error) {
-    throw new UserError(`Cannot read ${path}: ${messageOf(error)}`);
   }
 }
 

@@ -6,7 +6,7 @@ import { target } from '../events/layout.ts';
 import type { Plan } from '../plan/plan.ts';
 import { TASK_SLOT, withoutSite } from '../plan/without-site.ts';
 import { kernelFileKeys, toKernelKey } from '../process/file-key.ts';
-import { identify } from '../process/proc.ts';
+import { leadsTo } from '../process/proc.ts';
 import { type FileIdentity, isSameFile, type Process, type ProcessSource } from '../process/process.ts';
 import { type ResourceContext, tracedProcess } from '../process/resource.ts';
 import type { ProcessTable, TableChange } from '../process/table.ts';
@@ -423,8 +423,3 @@ const WITHOUT: Readonly<Record<Parkable, number>> = {
 
 const add = (a: Use | undefined, b: Use): Use =>
   a ? { without: a.without + b.without, needing: a.needing + b.needing } : b;
-
-function leadsTo(path: string, file: FileIdentity): boolean {
-  const found = identify(path);
-  return found !== undefined && isSameFile(found, file);
-}

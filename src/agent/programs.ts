@@ -14,7 +14,7 @@ import {
 import { TASK_SLOT } from '../plan/without-site.ts';
 import type { FileIdentity } from '../process/process.ts';
 import type { Scope } from '../spans/span.ts';
-import { contentsOf, HeldFile, ReplacedError } from './held-file.ts';
+import { HeldFile, ReplacedError, stateOf } from './held-file.ts';
 import {
   encodeLayout,
   encodeTarget,
@@ -124,7 +124,7 @@ export class Programs implements Disposable {
   readonly #traceInstrumented: boolean;
   readonly #log: Log;
   readonly #captured: readonly string[];
-  readonly #byFile = new Map<string, { readonly contents: string; readonly attached: Promise<Attached> }>();
+  readonly #byFile = new Map<string, { readonly state: string; readonly attached: Promise<Attached> }>();
   readonly #ready = new Map<string, Attached>();
   readonly #numbers: SiteNumbers;
   readonly #changePlan: ChangePlan;
@@ -164,9 +164,9 @@ export class Programs implements Disposable {
     const ready = this.ready(file);
     if (ready) return ready;
     const key = keyOf(file);
-    const contents = contentsOf(path);
+    const state = stateOf(path);
     const known = this.#byFile.get(key);
-    if (known?.contents === contents) return await known.attached;
+    if (known?.state === state) return await known.attached;
     this.forget(file); // what was there before it was overwritten
     const isStill = () => this.#byFile.get(key)?.attached === attached;
     const attached: Promise<Attached> = this.#attach(file, path, name).then(
@@ -183,7 +183,7 @@ export class Programs implements Disposable {
         throw error;
       },
     );
-    this.#byFile.set(key, { contents, attached });
+    this.#byFile.set(key, { state, attached });
     return await attached;
   }
 
@@ -301,9 +301,9 @@ export class Programs implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { links, parkableLinks, file } of this.#ready.values()) {
-      detach(allLinks({ links, parkableLinks }));
-      file[Symbol.dispose]();
+    for (const program of this.#ready.values()) {
+      detach(allLinks(program));
+      program.file[Symbol.dispose]();
     }
     this.#ready.clear();
     this.#byFile.clear();
@@ -451,10 +451,7 @@ const allSites = ({ probes, injection }: Plan) => [...probes, ...injection.sites
 
 const sitesOf = (plan: Plan, name: ProgramName) => allSites(plan).filter(({ program }) => program === name);
 
-const allLinks = ({ links, parkableLinks }: Pick<Attached, 'links' | 'parkableLinks'>) => [
-  ...links,
-  ...Object.values(parkableLinks).flat(),
-];
+const allLinks = ({ links, parkableLinks }: Attached) => [...links, ...Object.values(parkableLinks).flat()];
 
 function eachParkable<T>(of: (what: Parkable) => T): Record<Parkable, T> {
   return Object.fromEntries(PARKABLE.map((what) => [what, of(what)])) as Record<Parkable, T>;

@@ -69,7 +69,8 @@ function readExecutable(folder: string): Executable {
   return { path, name: basename(path), device, inode, deleted, openPath };
 }
 
-function leadsTo(path: string, file: FileIdentity): boolean {
+/** The path is that of this very file at this moment. */
+export function leadsTo(path: string, file: FileIdentity): boolean {
   const found = identify(path);
   return found !== undefined && isSameFile(found, file);
 }
